@@ -1,0 +1,3 @@
+//! Which endpoint a session gets: one file per policy.
+
+pub mod round_robin;

@@ -1,0 +1,388 @@
+//! What the operator wrote, parsed once: past this door nobody asks again whether a value is sound.
+//!
+//! The types here are the *checked* form. Reading TOML into them, with spans for the errors, is the
+//! business of the section files; the shared limits and their defaults stand beside their sections.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU16;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::allow::Allow;
+use crate::endpoint::Endpoint;
+use crate::name::{ListenerName, RouteName, UpstreamName};
+
+/// The whole configuration of one node.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Which of the two forms the file was written in.
+    pub flavour: Flavour,
+    /// How many worker threads relay.
+    pub workers: Workers,
+    /// Where logs go.
+    pub log: Log,
+    /// How names are looked up.
+    pub dns: Dns,
+    /// The admin listener; `None` = there is none.
+    pub admin: Option<Admin>,
+    /// Limits of the process.
+    pub limits: Limits,
+    /// How the process ends.
+    pub drain: Drain,
+    /// Networks counted as near, for `congestion = "auto"`.
+    pub private_networks: Vec<ipnet::IpNet>,
+    /// What clients connect to. Never empty.
+    pub listeners: Vec<Listener>,
+    /// How keys become targets.
+    pub routes: Vec<Route>,
+    /// Named sets of endpoints.
+    pub upstreams: Vec<Upstream>,
+    /// What runs, but deserves a word at start.
+    pub warnings: Vec<Warning>,
+}
+
+/// The form a file was written in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flavour {
+    /// `[[listener]]`, `[route.x]`, `[upstream.x]`.
+    Native,
+    /// `[tcpgate] [kcpgate] [wsgate] [common]`: the form of the seed.
+    Seed,
+}
+
+/// Something that runs but that the operator should look at; told once at start and by `check`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Warning {
+    /// `file:line:col`, when it belongs to a place.
+    pub at: Option<Box<str>>,
+    /// What is the matter, with what to write instead.
+    pub text: Box<str>,
+}
+
+/// How many worker threads relay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Workers {
+    /// One per core.
+    Auto,
+    /// As many as the operator says.
+    Fixed(NonZeroU16),
+}
+
+/// Where logs go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Log {
+    /// How a line is written.
+    pub format: LogFormat,
+    /// The least severe level that is written.
+    pub level: LogLevel,
+    /// Lines below ERROR; `None` = stderr.
+    pub info_file: Option<PathBuf>,
+    /// Lines of ERROR; `None` = where the others go.
+    pub error_file: Option<PathBuf>,
+    /// When files are put aside.
+    pub rotate: Rotate,
+}
+
+/// How a log line is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// `time LEVEL message key=value …`
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// How severe a log line is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LogLevel {
+    /// Per read.
+    Trace,
+    /// Branches and session starts.
+    Debug,
+    /// Sessions and state changes.
+    Info,
+    /// Someone should look this week.
+    Warn,
+    /// The gateway cannot do its job.
+    Error,
+}
+
+/// When a log file is put aside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rotate {
+    /// A file is put aside before it would grow past this many bytes.
+    pub max_size: u64,
+    /// A file is put aside when it is this old.
+    pub max_age: Duration,
+    /// How many old files stay.
+    pub keep: u16,
+}
+
+/// How names are looked up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dns {
+    /// Servers to ask; empty = the system's.
+    pub servers: Vec<SocketAddr>,
+    /// How long one look-up may take in all.
+    pub timeout: Duration,
+}
+
+/// The admin listener.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Admin {
+    /// Where it listens.
+    pub bind: SocketAddr,
+    /// The bearer token's file, made with mode 0600 at first start.
+    pub token_file: PathBuf,
+}
+
+/// Limits of the process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// The most sessions at a time; `None` = derived from RLIMIT_NOFILE.
+    pub sessions: Option<u32>,
+    /// Failed dials a client address may cause per minute; `None` = no limit.
+    pub failed_dials_per_minute: Option<u32>,
+}
+
+/// How the process ends on SIGTERM.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Drain {
+    /// How long it goes on accepting after readiness went off.
+    pub delay: Duration,
+    /// How long sessions have to end; the last half of it closes the rest at an even pace.
+    pub timeout: Duration,
+}
+
+/// What clients connect to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listener {
+    /// Its name; unique.
+    pub name: ListenerName,
+    /// What clients speak.
+    pub protocol: Protocol,
+    /// Where it listens; never empty. A bare port is `[::]:port`, dual stack.
+    pub bind: Vec<SocketAddr>,
+    /// How a client says where it belongs.
+    pub hello: Hello,
+    /// The whole hello, from accept, never extended by progress.
+    pub hello_timeout: Duration,
+    /// The longest key, in bytes.
+    pub hello_max_bytes: u32,
+    /// From hello to success, all attempts together.
+    pub open_timeout: Duration,
+    /// Sent when the endpoint is open; empty = nothing.
+    pub success_message: Box<[u8]>,
+    /// Sent on any failure; empty = nothing.
+    pub failure_message: Box<[u8]>,
+    /// The one moment at which failures are told, counted from the hello.
+    pub failure_delay: Duration,
+    /// The route of its sessions.
+    pub route: RouteName,
+    /// How long a session may be silent.
+    pub idle_timeout: Duration,
+    /// Whose bytes count as life.
+    pub idle: Idle,
+    /// How long the second direction may be silent once the first has ended.
+    pub half_close_timeout: Duration,
+    /// May large flows bypass user space?
+    pub zero_copy: bool,
+    /// The congestion control of its sockets.
+    pub congestion: Congestion,
+    /// WebSocket settings; `Some` exactly when the protocol is `ws`.
+    pub ws: Option<Ws>,
+}
+
+/// What is spoken on a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// A plain byte stream.
+    Tcp,
+    /// RFC 6455 over TCP.
+    Ws,
+}
+
+/// How a client says where it belongs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hello {
+    /// u32 little-endian length, then the key.
+    LengthPrefixed,
+    /// In the HTTP upgrade (ws).
+    Header,
+    /// Not at all: the route names an upstream.
+    None,
+}
+
+/// Whose bytes keep a session alive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Idle {
+    /// The client's only.
+    Client,
+    /// Either side's.
+    Either,
+}
+
+/// The congestion control of sockets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Congestion {
+    /// reno or cubic where the peer is near, else the system's.
+    Auto,
+    /// The system's.
+    System,
+    /// The one named.
+    Named(Box<str>),
+}
+
+/// WebSocket settings of a listener.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ws {
+    /// The header (and query parameter, and sub-protocol) that carries the key.
+    pub header: Box<str>,
+    /// May the key come in the query? Default: not for `jwt` and `ticket`.
+    pub query: bool,
+    /// Accepted `Origin` values; empty = any.
+    pub origins: Vec<Box<str>>,
+    /// Accepted paths; empty = any. A trailing `*` matches any rest.
+    pub paths: Vec<Box<str>>,
+    /// How client messages become the endpoint's bytes.
+    pub framing_up: Framing,
+    /// How the endpoint's bytes become client messages.
+    pub framing_down: Framing,
+    /// The largest message that is ever assembled, in bytes.
+    pub max_message: u32,
+    /// How often a silent client is pinged.
+    pub ping_interval: Duration,
+}
+
+/// How messages and byte streams meet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Framing {
+    /// Payload only; borders are lost (up) or arbitrary (down).
+    Raw,
+    /// u32 little-endian length before each message.
+    LengthPrefixed,
+}
+
+/// How keys become targets.
+#[derive(Clone, Debug)]
+pub struct Route {
+    /// Its name; unique.
+    pub name: RouteName,
+    /// How a key is read.
+    pub resolver: Resolver,
+    /// What may be dialled when the key carries an address.
+    pub allow: Allow,
+    /// Upstreams that the key may name, or (resolver `upstream`) that the route uses in order.
+    pub upstreams: Vec<UpstreamName>,
+    /// Limits of dialling an address from a key.
+    pub dial: Dial,
+}
+
+/// How an endpoint is dialled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dial {
+    /// How long one attempt may take.
+    pub connect_timeout: Duration,
+    /// How many attempts there are in all.
+    pub attempts: u8,
+    /// Local addresses to dial from; empty = the kernel's choice.
+    pub source: Vec<IpAddr>,
+    /// The congestion control of the endpoint's socket.
+    pub congestion: Congestion,
+}
+
+/// How a key is read.
+#[derive(Clone, Debug)]
+pub enum Resolver {
+    /// `host:port`.
+    Address,
+    /// A JSON Web Token.
+    Jwt(Jwt),
+    /// A sealed ticket.
+    Ticket(Ticket),
+    /// A name from the config's own table, or looked up in DNS.
+    Name(NameTable),
+    /// The key is ignored.
+    Upstream,
+}
+
+/// Settings of the `jwt` resolver.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Jwt {
+    /// Files with keys: PEM, JWK(S), or raw bytes (HS256).
+    pub key_files: Vec<PathBuf>,
+    /// Accepted `aud`; empty = not asked.
+    pub audience: Vec<Box<str>>,
+    /// Accepted `iss`; empty = not asked.
+    pub issuer: Vec<Box<str>>,
+    /// Clock difference that is forgiven.
+    pub leeway: Duration,
+}
+
+/// Settings of the `ticket` resolver.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ticket {
+    /// Files with ticket keys.
+    pub key_files: Vec<PathBuf>,
+    /// Clock difference that is forgiven.
+    pub leeway: Duration,
+}
+
+/// Settings of the `name` resolver.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NameTable {
+    /// Known names.
+    pub names: BTreeMap<Box<str>, NameTarget>,
+    /// For names not in the table: `{prefix}{key}{suffix}:{port}` is looked up, `allow` applies.
+    pub dns: Option<NameRule>,
+}
+
+/// What a name stands for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NameTarget {
+    /// One endpoint.
+    Endpoint(Endpoint),
+    /// An upstream.
+    Upstream(UpstreamName),
+}
+
+/// How an unknown name becomes a DNS name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NameRule {
+    /// Put before the key.
+    pub prefix: Box<str>,
+    /// Put after the key.
+    pub suffix: Box<str>,
+    /// The port, or `None` = an SRV look-up gives it.
+    pub port: Option<NonZeroU16>,
+}
+
+/// A named set of endpoints.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Upstream {
+    /// Its name; unique.
+    pub name: UpstreamName,
+    /// How the next endpoint is picked.
+    pub balance: Balance,
+    /// How endpoints are dialled.
+    pub dial: Dial,
+    /// The endpoints; never empty.
+    pub endpoints: Vec<UpstreamEndpoint>,
+}
+
+/// How the next endpoint is picked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Balance {
+    /// Smooth weighted round robin, exact across workers.
+    RoundRobin,
+}
+
+/// One endpoint of an upstream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UpstreamEndpoint {
+    /// Where it listens.
+    pub address: Endpoint,
+    /// Its share; 1 to 256.
+    pub weight: u16,
+}

@@ -1,0 +1,5 @@
+//! Bytes on the wire, one file per format: sans-IO parsers and writers.
+
+pub mod hello;
+pub mod http_upgrade;
+pub mod ws;
