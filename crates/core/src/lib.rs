@@ -5,6 +5,9 @@
 //! [`config::Config`]; from it comes one immutable [`snapshot::Snapshot`]; and each session walks the
 //! stages of [`opening`] until its bytes flow.
 
+// A new variant must be looked at wherever one is told from another; a `_` arm would swallow it.
+#![warn(clippy::wildcard_enum_match_arm)]
+
 pub mod allow;
 pub mod balance;
 pub mod config;
