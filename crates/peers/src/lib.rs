@@ -1,1 +1,22 @@
-//! placeholder
+//! A client and an endpoint per protocol, on blocking sockets: what stands on either side of a gateway.
+//!
+//! The examples, the end-to-end tests and the bench all speak through this room, so each protocol's other
+//! side is written once. It owns no gateway logic. Every read is bounded: a peer that claims a long message
+//! gets an error, not an allocation. A client's reads and writes end after [`PATIENCE`] with
+//! [`std::io::ErrorKind::WouldBlock`], so that a test that waits in vain fails instead of hanging.
+
+mod endpoint;
+mod handshake;
+mod message;
+mod tcp;
+mod ws;
+
+use std::time::Duration;
+
+pub use endpoint::{Endpoint, serve};
+pub use message::{MESSAGE_MAX, read_message, write_message};
+pub use tcp::TcpClient;
+pub use ws::{Key, Message, Upgrade, WsClient, WsEndpoint};
+
+/// How long a client's single read or write may take before it gives up.
+pub const PATIENCE: Duration = Duration::from_secs(20);
