@@ -1,1 +1,3 @@
 //! End-to-end tests against the real binary.
+
+pub mod skip;
