@@ -1,1 +1,6 @@
-//! placeholder
+//! The control plane of Portcullis: names, logs, admin and metrics.
+//!
+//! Everything here may be slow, allocate and wait; nothing here is on the path of bytes. It touches the
+//! data plane only through its handle, and when it stands still the sessions that are open go on.
+
+pub mod log;

@@ -1,0 +1,25 @@
+//! The lines of a session: one at its start (debug), one at its end (info). Never a token or a key.
+
+use portcullis_core::outcome::Ended;
+
+use super::entry::{Entry, Field};
+
+impl From<&Ended> for Entry {
+    /// Tells how a session ended, whoever's fault it was: a client's is never more than INFO.
+    fn from(ended: &Ended) -> Self {
+        let text = |text: &str| Field::from(text);
+        Self::info("session closed")
+            .with_text("session", ended.session)
+            .with("listener", ended.listener.as_str())
+            .with_text("client", ended.client)
+            .with_some("target", ended.target.as_deref().map(text))
+            .with_some("endpoint", ended.endpoint.map(|endpoint| endpoint.to_string()))
+            .with_some("identity", ended.identity.as_deref().map(text))
+            .with("reason", ended.reason.label())
+            .with("up", ended.up_bytes)
+            .with("down", ended.down_bytes)
+            .with("path", if ended.spliced { "splice" } else { "copy" })
+            .with_some("opened_after", ended.opened_after)
+            .with("lasted", ended.lasted)
+    }
+}
