@@ -1,2 +1,101 @@
-//! placeholder
-fn main() {}
+//! Side by side measurements of Portcullis, HAProxy and a direct connection on this machine.
+//!
+//! `cargo run --release -p portcullis-bench -- smoke` takes about a minute. It runs in a network namespace of
+//! its own with `reno`: over loopback a pacing congestion control costs every subject more than the work that
+//! is compared. Absolute figures belong to the machine; ratios of proxy CPU per unit are what to compare.
+
+mod load;
+mod net;
+mod process;
+mod report;
+mod server;
+mod smoke;
+mod subject;
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+const USAGE: &str = "usage: portcullis-bench smoke
+
+Measures bulk, ping-pong, connect-and-close and idle memory against a direct connection and HAProxy, prints
+a table and appends one line of JSON to docs/performance.jsonl.";
+
+/// Says to the second start of this program that it is inside its namespace.
+const INSIDE: &str = "--in-own-network";
+
+fn main() -> io::Result<ExitCode> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["smoke"] => {
+            let outside = enter_own_network()?;
+            if let Some(status) = outside {
+                return Ok(status);
+            }
+            eprintln!(
+                "no network namespace of its own (needs root): measuring with this machine's congestion control"
+            );
+            measure(false)
+        }
+        ["smoke", INSIDE] => measure(true),
+        ["help" | "--help" | "-h"] => {
+            println!("{USAGE}");
+            Ok(ExitCode::SUCCESS)
+        }
+        _ => {
+            eprintln!("{USAGE}");
+            Ok(ExitCode::from(64))
+        }
+    }
+}
+
+/// Starts this program again in a fresh network namespace; `None` when there can be none.
+fn enter_own_network() -> io::Result<Option<ExitCode>> {
+    let possible = Command::new("unshare").args(["--net", "ip", "link", "set", "lo", "up"]).output();
+    if !possible.is_ok_and(|out| out.status.success()) {
+        return Ok(None);
+    }
+    // The whole port range, since each connection of the connect-and-close load leaves a port to cool down.
+    let script = "ip link set lo up && echo reno >/proc/sys/net/ipv4/tcp_congestion_control \
+                  && echo '1024 65535' >/proc/sys/net/ipv4/ip_local_port_range && exec \"$0\" \"$@\"";
+    let status = Command::new("unshare")
+        .args(["--net", "sh", "-c", script])
+        .arg(std::env::current_exe()?)
+        .args(["smoke", INSIDE])
+        .status()?;
+    Ok(Some(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE }))
+}
+
+fn measure(namespace: bool) -> io::Result<ExitCode> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let built = build(&root);
+    let found = smoke::run(built.as_deref().map_err(Clone::clone))?;
+    report::print(&found);
+    let file = root.join("docs/performance.jsonl");
+    if let Some(folder) = file.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    if !found.subjects.contains(&"portcullis") {
+        return Ok(ExitCode::FAILURE);
+    }
+    report::append(&found, namespace, &file)?;
+    println!("\nappended to docs/performance.jsonl");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Builds the gateway, so that what is measured is what is on disk.
+fn build(root: &Path) -> Result<PathBuf, String> {
+    eprintln!("building portcullis (release)");
+    let out = Command::new("cargo")
+        .args(["build", "--quiet", "--release", "--locked", "--package", "portcullis"])
+        .current_dir(root)
+        .status()
+        .map_err(|error| format!("cargo: {error}"))?;
+    if !out.success() {
+        return Err("it does not build".into());
+    }
+    // This program and the gateway share a target folder.
+    let mut binary = std::env::current_exe().map_err(|error| error.to_string())?;
+    binary.set_file_name("portcullis");
+    Ok(binary)
+}

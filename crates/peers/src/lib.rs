@@ -6,7 +6,9 @@
 //! [`std::io::ErrorKind::WouldBlock`], so that a test that waits in vain fails instead of hanging.
 
 mod endpoint;
+mod gateway;
 mod handshake;
+mod haproxy;
 mod message;
 mod tcp;
 mod ws;
@@ -14,6 +16,8 @@ mod ws;
 use std::time::Duration;
 
 pub use endpoint::{Endpoint, serve};
+pub use gateway::Gateway;
+pub use haproxy::Haproxy;
 pub use message::{MESSAGE_MAX, read_message, write_message};
 pub use tcp::TcpClient;
 pub use ws::{Key, Message, Upgrade, WsClient, WsEndpoint};
