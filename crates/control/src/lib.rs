@@ -3,4 +3,8 @@
 //! Everything here may be slow, allocate and wait; nothing here is on the path of bytes. It touches the
 //! data plane only through its handle, and when it stands still the sessions that are open go on.
 
+pub mod admin;
+pub mod export;
 pub mod log;
+pub mod resolve;
+pub mod status;

@@ -1,0 +1,42 @@
+//! One client of the admin listener, from accept to end.
+
+use std::pin::pin;
+use std::time::Duration;
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+/// How long a client may take over the head of a request.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The most bytes of a request's head, and of what is buffered of an answer.
+const HEAD_BYTES: usize = 16 * 1024;
+
+/// The most header fields of a request.
+const HEAD_FIELDS: usize = 64;
+
+/// After this a connection ends with the answer it is at.
+const LIFE: Duration = Duration::from_secs(60);
+
+/// How long that last answer may take: a client that does not read does not keep its place.
+const LAST_WORDS: Duration = Duration::from_secs(10);
+
+/// Serves the requests of one connection.
+pub(super) async fn serve(stream: TcpStream, router: Router) {
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .max_buf_size(HEAD_BYTES)
+        .max_headers(HEAD_FIELDS)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    let mut connection = pin!(connection);
+    // How a client of the admin listener ends is its own affair: no log line, no metric.
+    if timeout(LIFE, connection.as_mut()).await.is_err() {
+        connection.as_mut().graceful_shutdown();
+        let _client_ended = timeout(LAST_WORDS, connection).await;
+    }
+}

@@ -1,0 +1,211 @@
+//! The admin listener over real sockets.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use portcullis_core::config::{LogFormat, LogLevel, Rotate};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use super::*;
+use crate::status::InForce;
+
+/// A served admin listener in a folder of its own.
+struct World {
+    addr: SocketAddr,
+    token: String,
+    status: Arc<Status>,
+    folder: PathBuf,
+    _serving: JoinSet<()>,
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        let _already_gone = fs::remove_dir_all(&self.folder);
+    }
+}
+
+fn folder() -> PathBuf {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let nth = NEXT.fetch_add(1, Ordering::Relaxed);
+    std::env::temp_dir().join(format!("portcullis-admin-{}-{nth}", std::process::id()))
+}
+
+impl World {
+    fn start() -> Self {
+        let folder = folder();
+        let token_file = folder.join("state/admin.token");
+        let config = config::Admin { bind: "127.0.0.1:0".parse().unwrap(), token_file: token_file.clone() };
+        let socket = AdminSocket::bind(&config).unwrap();
+        let token = fs::read_to_string(&token_file).unwrap().trim().to_owned();
+        let listeners = vec![("game-tcp".into(), "127.0.0.1:7082".parse().unwrap())];
+        let in_force = InForce { file: "/etc/p.toml".into(), hash: 7, listeners, session_maximum: 500 };
+        let status = Arc::new(Status::new(in_force));
+        let rotate = Rotate { max_size: 1 << 20, max_age: Duration::MAX, keep: 1 };
+        let quiet = config::Log {
+            format: LogFormat::Text,
+            level: LogLevel::Error,
+            info_file: None,
+            error_file: None,
+            rotate,
+        };
+        let (log, _thread) = Log::start(&quiet).unwrap();
+        let facts = Facts {
+            status: Arc::clone(&status),
+            dns: Arc::default(),
+            log,
+            traffic: Arc::new(Traffic::default),
+        };
+        let addr = socket.addr();
+        let mut serving = JoinSet::new();
+        serving.spawn(serve(socket, facts));
+        Self { addr, token, status, folder, _serving: serving }
+    }
+
+    /// Sends `request` and returns everything that comes until the end.
+    async fn send(&self, request: &str) -> String {
+        let mut stream = TcpStream::connect(self.addr).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        // A refused request may end in a reset behind its answer.
+        let _reset = stream.read_to_end(&mut answer).await;
+        String::from_utf8(answer).unwrap()
+    }
+
+    async fn get(&self, path: &str, extra: &str) -> (u16, String) {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{extra}\r\n");
+        let answer = self.send(&request).await;
+        let (head, body) = answer.split_once("\r\n\r\n").expect(&answer);
+        assert!(head.contains("cache-control: no-store"), "{head}");
+        assert!(!head.to_lowercase().contains("access-control"), "{head}");
+        assert!(!answer.contains(&self.token), "the token is in no answer");
+        (head[9..12].parse().unwrap(), body.to_owned())
+    }
+}
+
+#[tokio::test]
+async fn health_readiness_and_metrics_need_no_token_on_loopback() {
+    let world = World::start();
+    assert_eq!(world.get("/healthz", "").await, (200, "ok\n".into()));
+    assert_eq!(world.get("/readyz", "").await, (503, "starting\n".into()));
+    world.status.become_ready();
+    assert_eq!(world.get("/readyz", "").await, (200, "ready\n".into()));
+    world.status.begin_draining();
+    assert_eq!(world.get("/readyz", "").await, (503, "draining\n".into()));
+    assert_eq!(world.get("/healthz", "").await, (200, "ok\n".into()), "a draining process lives");
+    let (code, page) = world.get("/metrics", "").await;
+    assert_eq!(code, 200);
+    assert!(page.contains("portcullis_session_maximum 500\n"), "{page}");
+}
+
+#[tokio::test]
+async fn a24_the_status_needs_the_token_and_nothing_else_is_there() {
+    let world = World::start();
+    let bearer = format!("Authorization: Bearer {}\r\n", world.token);
+    for (extra, want) in [
+        ("", 401),
+        ("Authorization: Bearer\r\n", 401),
+        ("Authorization: Bearer x\r\n", 401),
+        (&*format!("Authorization: Basic {}\r\n", world.token), 401),
+        (&*format!("Authorization: Bearer {}x\r\n", world.token), 401),
+        (&*format!("Authorization: Bearer {}\r\n", &world.token[1..]), 401),
+        (&*format!("{bearer}{bearer}"), 401),
+        (&*format!("authorization: bearer {}\r\n", world.token), 200),
+        (&*bearer, 200),
+    ] {
+        assert_eq!(world.get("/api/v1/status", extra).await.0, want, "{extra}");
+    }
+    for path in ["/", "/api/v1", "/api/v1/status/", "/healthz/", "/metrics?x=/..", "/%2e%2e/etc/passwd"] {
+        let want = if path.starts_with("/metrics") { 200 } else { 404 };
+        assert_eq!(world.get(path, &bearer).await.0, want, "{path}");
+    }
+    let status: serde_json::Value =
+        serde_json::from_str(&world.get("/api/v1/status", &bearer).await.1).unwrap();
+    assert_eq!(status["listeners"][0], json!({ "name": "game-tcp", "address": "127.0.0.1:7082" }));
+    assert_eq!((&status["readiness"], &status["sessions"]), (&json!("starting"), &json!(0)));
+    assert_eq!(status["config"], json!({ "file": "/etc/p.toml", "hash": "00000007" }));
+}
+
+#[tokio::test]
+async fn bad_requests_are_refused_and_cost_nothing_that_stays() {
+    let world = World::start();
+    let many = "A: b\r\n".repeat(HEADERS_TOO_MANY);
+    let long = format!("A: {}\r\n", "b".repeat(20_000));
+    for (request, want) in [
+        ("rubbish\r\n\r\n".to_owned(), "HTTP/1.1 400"),
+        (format!("GET /healthz HTTP/1.1\r\nHost: a\r\n{many}\r\n"), "HTTP/1.1 431"),
+        (format!("GET /healthz HTTP/1.1\r\nHost: a\r\n{long}\r\n"), "HTTP/1.1 431"),
+        ("POST /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".to_owned(), "HTTP/1.1 405"),
+    ] {
+        let answer = world.send(&request).await;
+        assert!(answer.starts_with(want), "{want}: {answer}");
+    }
+}
+
+const HEADERS_TOO_MANY: usize = 65;
+
+#[tokio::test]
+async fn the_silent_do_not_lock_the_others_out() {
+    let world = World::start();
+    let mut silent = Vec::new();
+    for _ in 0..CONNECTIONS {
+        let mut stream = TcpStream::connect(world.addr).await.unwrap();
+        stream.write_all(b"GET /hea").await.unwrap();
+        silent.push(stream);
+    }
+    // Answered once the silent ones are past their time.
+    let answer = tokio::time::timeout(Duration::from_secs(30), world.get("/healthz", "")).await.unwrap();
+    assert_eq!(answer, (200, "ok\n".into()));
+}
+
+#[test]
+fn the_token_is_made_once_for_its_owner_alone() {
+    let folder = folder();
+    let file = folder.join("a/b/admin.token");
+    Token::read_or_make(&file).unwrap();
+    let first = fs::read_to_string(&file).unwrap();
+    assert_eq!((first.len(), fs::metadata(&file).unwrap().mode() & 0o777), (65, 0o600));
+    let token = Token::read_or_make(&file).unwrap();
+    assert_eq!(fs::read_to_string(&file).unwrap(), first);
+    assert!(token.equals(first.trim().as_bytes()) && !format!("{token:?}").contains(first.trim()));
+    fs::remove_dir_all(folder).unwrap();
+}
+
+#[test]
+fn a_token_file_that_is_not_safe_is_refused_with_what_to_do() {
+    let folder = folder();
+    fs::create_dir_all(&folder).unwrap();
+    let file = folder.join("admin.token");
+    let good = "0123456789abcdef".repeat(4);
+    for (content, mode, want) in [
+        (good.clone(), 0o644, "chmod 600"),
+        (good.clone(), 0o620, "chmod 600"),
+        (String::new(), 0o600, "remove the file"),
+        ("short\n".into(), 0o600, "remove the file"),
+        (format!("{good}\n{good}\n"), 0o600, "remove the file"),
+        ("x".repeat(5000), 0o600, "remove the file"),
+    ] {
+        fs::write(&file, &content).unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
+        let error = Token::read_or_make(&file).unwrap_err().to_string();
+        assert!(error.contains(want) && error.contains("admin.token"), "{error}");
+        assert!(!error.contains(&good), "{error}");
+    }
+    let error = Token::read_or_make(&file.join("below/a/file")).unwrap_err().to_string();
+    assert!(error.contains("token_file"), "{error}");
+    fs::remove_dir_all(folder).unwrap();
+}
+
+#[test]
+fn an_address_that_is_taken_is_told_and_leaves_no_token() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let token_file = folder().join("admin.token");
+    let config = config::Admin { bind: taken.local_addr().unwrap(), token_file: token_file.clone() };
+    let error = AdminSocket::bind(&config).unwrap_err();
+    assert!(error.to_string().contains("set another `bind`"), "{error}");
+    assert!(!token_file.exists());
+}

@@ -1,0 +1,210 @@
+//! Metrics for Prometheus: one table of what there is, and one page made from it at each scrape.
+//!
+//! Owns names, labels and the text format (exposition format 0.0.4). Owns no counter: the page is drawn
+//! from what the data plane, the log and the look-ups count themselves.
+
+mod page;
+mod process;
+#[cfg(test)]
+mod tests;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use portcullis_core::name::ListenerName;
+use portcullis_core::outcome::Reason;
+
+use self::page::Page;
+use crate::log::Losses;
+use crate::resolve;
+use crate::status::{Readiness, Status};
+
+/// Declares every metric once: its constant, its name, kind, labels and meaning.
+macro_rules! metrics {
+    ($($name:ident $text:literal $kind:ident [$($label:literal),*] $help:literal),+ $(,)?) => {
+        $(#[doc = $help] pub const $name: Metric =
+            Metric { name: $text, kind: Kind::$kind, labels: &[$($label),*], help: $help };)+
+
+        /// Every metric, in the order of the page.
+        pub const ALL: &[Metric] = &[$($name),+];
+    };
+}
+
+/// One family of the page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Metric {
+    /// Its name.
+    pub name: &'static str,
+    /// What its values do.
+    pub kind: Kind,
+    /// The names of its labels; every set of values is bounded.
+    pub labels: &'static [&'static str],
+    /// One sentence.
+    pub help: &'static str,
+}
+
+/// What the values of a metric do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Grows only.
+    Counter,
+    /// Goes up and down.
+    Gauge,
+}
+
+metrics! {
+    SESSIONS "portcullis_sessions" Gauge ["listener"] "Sessions at the moment, those that are still opening included.",
+    SESSION_MAXIMUM "portcullis_session_maximum" Gauge [] "The most sessions at a time.",
+    HELLOS "portcullis_hellos_in_progress" Gauge [] "Clients that have not yet said where they belong.",
+    OPENS "portcullis_opens_total" Counter ["listener", "result"] "Sessions that opened (`ok`), or the reason why they did not.",
+    CLOSED "portcullis_closed_total" Counter ["listener", "reason"] "Sessions that had opened, by the reason of their end.",
+    BYTES "portcullis_bytes_total" Counter ["listener", "direction"] "Payload bytes relayed, up (to the endpoint) and down (to the client).",
+    PATH_BYTES "portcullis_path_bytes_total" Counter ["path"] "Payload bytes relayed, by how they were moved.",
+    QUESTIONS_DROPPED "portcullis_questions_dropped_total" Counter [] "Names the data plane could not ask for because the queue was full.",
+    ENDINGS_DROPPED "portcullis_endings_dropped_total" Counter [] "Session records that were not logged because the queue was full.",
+    DNS_LOOKUPS "portcullis_dns_lookups_total" Counter [] "Names asked of name servers.",
+    DNS_FAILURES "portcullis_dns_failures_total" Counter ["reason"] "Look-ups without an address, by reason.",
+    DNS_CACHE_HITS "portcullis_dns_cache_hits_total" Counter [] "Names answered from the cache.",
+    DNS_WAITING "portcullis_dns_waiting" Gauge [] "Names being looked up or waiting to be.",
+    DNS_CACHED "portcullis_dns_cached" Gauge [] "Names in the cache.",
+    LOG_DROPPED "portcullis_log_lines_dropped_total" Counter [] "Log lines dropped because the queue was full.",
+    LOG_FAILED "portcullis_log_failures_total" Counter [] "Log lines, rotations and reopenings that the file system refused.",
+    READY "portcullis_ready" Gauge [] "1 while the gateway is to be sent clients.",
+    RELOADS "portcullis_reloads_total" Counter ["result"] "Reloads that were applied (`ok`) or refused whole (`failed`).",
+    LAST_RELOAD "portcullis_last_reload_timestamp_seconds" Gauge [] "When the last reload ended; 0 before the first.",
+    LAST_RELOAD_OK "portcullis_last_reload_successful" Gauge [] "1 if the last reload was applied, or if there was none.",
+    CONFIG "portcullis_config_info" Gauge ["hash"] "Always 1; the fingerprint of the configuration in force.",
+    BUILD "portcullis_build_info" Gauge ["version"] "Always 1; the version of the program.",
+    CPU "process_cpu_seconds_total" Counter [] "Processor time used, user and system.",
+    OPEN_FDS "process_open_fds" Gauge [] "File descriptors in use.",
+    MAX_FDS "process_max_fds" Gauge [] "File descriptors the process may use.",
+    RSS "process_resident_memory_bytes" Gauge [] "Memory in RAM.",
+    THREADS "process_threads" Gauge [] "Threads.",
+    START "process_start_time_seconds" Gauge [] "When the process began, in Unix time.",
+}
+
+/// What the data plane has counted.
+#[derive(Clone, Debug, Default)]
+pub struct Traffic {
+    /// By listener.
+    pub listeners: Vec<ListenerTraffic>,
+    /// Payload bytes by how they were moved.
+    pub path_bytes: Vec<(&'static str, u64)>,
+    /// Clients that have not yet said where they belong.
+    pub hellos: u64,
+    /// Questions lost to a full queue.
+    pub questions_dropped: u64,
+    /// Session records lost to a full queue.
+    pub endings_dropped: u64,
+}
+
+/// What one listener has counted.
+#[derive(Clone, Debug)]
+pub struct ListenerTraffic {
+    /// Which.
+    pub name: ListenerName,
+    /// Sessions at the moment.
+    pub sessions: u64,
+    /// Sessions that opened.
+    pub opened: u64,
+    /// Sessions that never opened, by reason; reasons that never happened may be left out.
+    pub refused: Vec<(Reason, u64)>,
+    /// Sessions that had opened and ended, by reason.
+    pub closed: Vec<(Reason, u64)>,
+    /// Payload bytes to the endpoint.
+    pub up_bytes: u64,
+    /// Payload bytes to the client.
+    pub down_bytes: u64,
+}
+
+/// Everything a page is made of.
+#[derive(Clone, Copy, Debug)]
+pub struct Sources<'a> {
+    /// The data plane.
+    pub traffic: &'a Traffic,
+    /// The log.
+    pub losses: Losses,
+    /// The look-ups.
+    pub dns: &'a resolve::Counters,
+    /// The process.
+    pub status: &'a Status,
+}
+
+/// The media type of [`page`].
+pub const MEDIA_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// Returns the page.
+#[must_use]
+pub fn page(sources: &Sources<'_>) -> String {
+    let mut page = Page::default();
+    traffic(&mut page, sources.traffic, sources.status);
+    lookups(&mut page, sources.dns);
+    page.family(LOG_DROPPED).sample(&[], sources.losses.dropped);
+    page.family(LOG_FAILED).sample(&[], sources.losses.failed);
+    node(&mut page, sources.status);
+    process::write(&mut page, sources.status);
+    page.into_text()
+}
+
+fn traffic(page: &mut Page, traffic: &Traffic, status: &Status) {
+    let listeners = &traffic.listeners;
+    page.family(SESSIONS);
+    for listener in listeners {
+        page.sample(&[listener.name.as_str()], listener.sessions);
+    }
+    page.family(SESSION_MAXIMUM).sample(&[], status.in_force().session_maximum.into());
+    page.family(HELLOS).sample(&[], traffic.hellos);
+    page.family(OPENS);
+    for listener in listeners {
+        page.sample(&[listener.name.as_str(), "ok"], listener.opened);
+        for (reason, count) in &listener.refused {
+            page.sample(&[listener.name.as_str(), reason.label()], *count);
+        }
+    }
+    page.family(CLOSED);
+    for listener in listeners {
+        for (reason, count) in &listener.closed {
+            page.sample(&[listener.name.as_str(), reason.label()], *count);
+        }
+    }
+    page.family(BYTES);
+    for listener in listeners {
+        page.sample(&[listener.name.as_str(), "up"], listener.up_bytes);
+        page.sample(&[listener.name.as_str(), "down"], listener.down_bytes);
+    }
+    page.family(PATH_BYTES);
+    for (path, bytes) in &traffic.path_bytes {
+        page.sample(&[path], *bytes);
+    }
+    page.family(QUESTIONS_DROPPED).sample(&[], traffic.questions_dropped);
+    page.family(ENDINGS_DROPPED).sample(&[], traffic.endings_dropped);
+}
+
+fn lookups(page: &mut Page, dns: &resolve::Counters) {
+    let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+    page.family(DNS_LOOKUPS).sample(&[], read(&dns.lookups));
+    page.family(DNS_FAILURES)
+        .sample(&["not-found"], read(&dns.not_found))
+        .sample(&["timeout"], read(&dns.timeouts))
+        .sample(&["failed"], read(&dns.failures))
+        .sample(&["busy"], read(&dns.refused));
+    page.family(DNS_CACHE_HITS).sample(&[], read(&dns.cache_hits));
+    page.family(DNS_WAITING).sample(&[], read(&dns.waiting));
+    page.family(DNS_CACHED).sample(&[], read(&dns.cached));
+}
+
+fn node(page: &mut Page, status: &Status) {
+    let reloads = status.reloads();
+    page.family(READY).sample(&[], u64::from(status.readiness() == Readiness::Ready));
+    page.family(RELOADS).sample(&["ok"], reloads.applied).sample(&["failed"], reloads.refused);
+    let last = reloads.last.as_ref();
+    page.family(LAST_RELOAD).sample(&[], last.map_or(0, |last| unix(last.at)));
+    page.family(LAST_RELOAD_OK).sample(&[], u64::from(last.is_none_or(|last| last.errors.is_empty())));
+    page.family(CONFIG).sample(&[&format!("{:08x}", status.in_force().hash)], 1);
+    page.family(BUILD).sample(&[env!("CARGO_PKG_VERSION")], 1);
+}
+
+/// Seconds of Unix time; 0 before 1970.
+fn unix(at: SystemTime) -> u64 {
+    at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+}

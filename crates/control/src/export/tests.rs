@@ -1,0 +1,130 @@
+//! The page against its own table, and the table against the documentation.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use super::*;
+use crate::status::InForce;
+
+fn status() -> Status {
+    Status::new(InForce {
+        file: PathBuf::from("p.toml"),
+        hash: 0xab,
+        listeners: Vec::new(),
+        session_maximum: 500,
+    })
+}
+
+fn example() -> Traffic {
+    let listener = ListenerTraffic {
+        name: ListenerName::from("odd \"name\"\\\n"),
+        sessions: 3,
+        opened: 10,
+        refused: vec![(Reason::KeyForbidden, 4)],
+        closed: vec![(Reason::ClientEnded, 7)],
+        up_bytes: 11,
+        down_bytes: 12,
+    };
+    Traffic {
+        listeners: vec![listener],
+        path_bytes: vec![("copy", 5), ("splice", 18)],
+        hellos: 2,
+        ..Traffic::default()
+    }
+}
+
+fn page_of(traffic: &Traffic) -> String {
+    let dns = resolve::Counters::default();
+    dns.timeouts.store(9, Ordering::Relaxed);
+    page(&Sources { traffic, losses: Losses { dropped: 1, failed: 2 }, dns: &dns, status: &status() })
+}
+
+/// Reads a page as Prometheus does: every sample with its labels.
+fn parse(page: &str) -> BTreeMap<String, f64> {
+    let mut samples = BTreeMap::new();
+    let (mut helped, mut typed) = (BTreeSet::new(), BTreeSet::new());
+    let mut family = "";
+    for line in page.lines() {
+        if let Some(rest) = line.strip_prefix("# HELP ") {
+            family = rest.split_once(' ').unwrap().0;
+            assert!(helped.insert(family), "{family} twice");
+        } else if let Some(rest) = line.strip_prefix("# TYPE ") {
+            let (name, kind) = rest.split_once(' ').unwrap();
+            assert!(name == family && matches!(kind, "counter" | "gauge") && typed.insert(name), "{line}");
+        } else {
+            let (name, value) = line.rsplit_once(' ').unwrap();
+            assert_eq!(name.split('{').next(), Some(family), "{line}");
+            assert!(samples.insert(name.to_owned(), value.parse().unwrap()).is_none(), "{line} twice");
+        }
+    }
+    samples
+}
+
+#[test]
+fn the_page_says_what_was_counted() {
+    let samples = parse(&page_of(&example()));
+    let odd = r#"listener="odd \"name\"\\\n""#;
+    for (name, want) in [
+        (format!("portcullis_sessions{{{odd}}}"), 3.0),
+        (format!("portcullis_opens_total{{{odd},result=\"ok\"}}"), 10.0),
+        (format!("portcullis_opens_total{{{odd},result=\"key-forbidden\"}}"), 4.0),
+        (format!("portcullis_closed_total{{{odd},reason=\"client-ended\"}}"), 7.0),
+        (format!("portcullis_bytes_total{{{odd},direction=\"down\"}}"), 12.0),
+        ("portcullis_path_bytes_total{path=\"splice\"}".into(), 18.0),
+        ("portcullis_session_maximum".into(), 500.0),
+        ("portcullis_hellos_in_progress".into(), 2.0),
+        ("portcullis_dns_failures_total{reason=\"timeout\"}".into(), 9.0),
+        ("portcullis_log_lines_dropped_total".into(), 1.0),
+        ("portcullis_log_failures_total".into(), 2.0),
+        ("portcullis_ready".into(), 0.0),
+        ("portcullis_last_reload_successful".into(), 1.0),
+        ("portcullis_config_info{hash=\"000000ab\"}".into(), 1.0),
+    ] {
+        assert_eq!(samples.get(&name), Some(&want), "{name} in {samples:#?}");
+    }
+    for name in ["process_open_fds", "process_max_fds", "process_resident_memory_bytes", "process_threads"] {
+        assert!(samples[name] >= 1.0, "{name}");
+    }
+}
+
+#[test]
+fn every_metric_of_the_table_is_on_the_page_and_none_besides() {
+    let page = page_of(&example());
+    let told: Vec<_> =
+        page.lines().filter_map(|line| line.strip_prefix("# HELP ")?.split(' ').next()).collect();
+    let table: Vec<_> = ALL.iter().map(|metric| metric.name).collect();
+    assert_eq!(told, table);
+}
+
+#[test]
+fn names_follow_prometheus_conventions() {
+    for metric in ALL {
+        let counts = metric.name.ends_with("_total");
+        assert_eq!(counts, metric.kind == Kind::Counter, "{}", metric.name);
+        let plain = |byte: u8| byte.is_ascii_lowercase() || byte == b'_';
+        assert!(metric.name.bytes().all(plain), "{}", metric.name);
+        assert!(metric.labels.iter().all(|label| label.bytes().all(plain)), "{}", metric.name);
+        assert!(!metric.help.contains('\\') && !metric.help.contains('\n'), "{}", metric.name);
+    }
+}
+
+#[test]
+fn the_documentation_has_every_metric_as_it_is() {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/metrics.md");
+    let text = std::fs::read_to_string(file).expect("docs/metrics.md");
+    let rows: Vec<&str> = text
+        .lines()
+        .filter(|line| line.starts_with("| `portcullis_") || line.starts_with("| `process_"))
+        .collect();
+    let table: Vec<String> = ALL
+        .iter()
+        .map(|metric| {
+            let kind = if metric.kind == Kind::Counter { "counter" } else { "gauge" };
+            let labels: Vec<String> = metric.labels.iter().map(|label| format!("`{label}`")).collect();
+            format!("| `{}` | {kind} | {} | {} |", metric.name, labels.join(", "), metric.help)
+        })
+        .collect();
+    assert_eq!(rows, table, "the rows of docs/metrics.md should be:\n{}\n", table.join("\n"));
+}
