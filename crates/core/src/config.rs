@@ -9,12 +9,38 @@ use std::num::NonZeroU16;
 use std::path::PathBuf;
 use std::time::Duration;
 
+mod dial;
+mod error;
+mod key;
+mod kind;
+mod listener;
+mod log;
+mod name;
+mod native;
+mod parse;
+mod process;
+mod reference;
+mod route;
+mod seed;
+mod tree;
+mod upstream;
+mod write;
+mod ws;
+
+pub use error::{ConfigError, ConfigErrors};
+pub use parse::{NotText, effective};
+pub use reference::{reference, schema};
+
 use crate::allow::Allow;
 use crate::endpoint::Endpoint;
 use crate::name::{ListenerName, RouteName, UpstreamName};
 
+/// Told wherever no `allow` says what keys may reach.
+const OPEN_ALLOW: &str = "keys reach whatever is no more private than their client; \
+    say what is meant: `allow = [\"10.0.0.0/8:7000-7999\"]`";
+
 /// The whole configuration of one node.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     /// Which of the two forms the file was written in.
     pub flavour: Flavour,
@@ -265,7 +291,7 @@ pub enum Framing {
 }
 
 /// How keys become targets.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Route {
     /// Its name; unique.
     pub name: RouteName,
@@ -293,7 +319,7 @@ pub struct Dial {
 }
 
 /// How a key is read.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Resolver {
     /// `host:port`.
     Address,

@@ -1,0 +1,391 @@
+//! `[[listener]]`: what clients connect to.
+
+use std::net::{Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use serde_json::{Value as Json, json};
+
+use super::dial::CONGESTION;
+use super::key::{Key, Maybe, Need, Reader, Section};
+use super::kind::{Choice, Flag, Kind, List, Nested, Place, Size, Span, Text, named, quoted};
+use super::process::{DAY, HOUR, SHORTEST};
+use super::route::{Known, Word};
+use super::tree::{Node, Value};
+use super::write::Writer;
+use super::ws::{self, WsKeys};
+use super::{Hello, Idle, Listener, Protocol};
+use crate::name::{ListenerName, RouteName};
+use crate::unit::show_duration;
+
+pub(super) const HELLO_WITHIN: Duration = Duration::from_secs(10);
+pub(super) const HELLO_MAX: u32 = 4096;
+pub(super) const OPEN_WITHIN: Duration = Duration::from_secs(10);
+pub(super) const FAILURE_AT: Duration = Duration::from_millis(250);
+pub(super) const SUCCESS: &str = "ok";
+pub(super) const FAILURE: &str = "error";
+pub(super) const IDLE_TCP: Duration = HOUR;
+pub(super) const IDLE_WS: Duration = Duration::from_secs(60);
+pub(super) const HALF_CLOSED: Duration = Duration::from_secs(60);
+
+pub(super) static SECTION: Section = Section {
+    path: "[[listener]]",
+    doc: "What clients connect to; one table for each listener, at least one.",
+    rows: &[
+        &NAME,
+        &PROTOCOL,
+        &BIND,
+        &HELLO,
+        &HELLO_TIMEOUT,
+        &HELLO_MAX_BYTES,
+        &OPEN_TIMEOUT,
+        &SUCCESS_MESSAGE,
+        &FAILURE_MESSAGE,
+        &FAILURE_DELAY,
+        &ROUTE,
+        &IDLE_TIMEOUT,
+        &IDLE,
+        &HALF_CLOSE_TIMEOUT,
+        &ZERO_COPY,
+        &CONGESTION,
+        &WS,
+    ],
+    later: &[
+        "tls",
+        "kcp",
+        "frames",
+        "tokens",
+        "proxy_protocol",
+        "session_rate",
+        "sessions",
+        "per_ip",
+        "per_device",
+        "message_rate",
+        "byte_rate",
+        "max_age",
+        "allow",
+        "deny",
+        "close_message",
+        "keepalive",
+        "user_timeout",
+    ],
+};
+pub(super) static NAME: Need<Text<ListenerName>> =
+    Need { name: "name", kind: named(), doc: "its name in logs and metrics; unique" };
+static PROTOCOL: Need<Choice<Protocol>> = Need {
+    name: "protocol",
+    kind: Choice {
+        noun: "protocol",
+        words: &[("tcp", Protocol::Tcp), ("ws", Protocol::Ws)],
+        later: &["tls", "kcp", "wss"],
+    },
+    doc: "what clients speak",
+};
+pub(super) static BIND: Need<List<Bind>> = Need {
+    name: "bind",
+    kind: List::some(Bind),
+    doc: "where it listens; a bare port is every address, IPv4 and IPv6",
+};
+static HELLO: Maybe<Choice<Hello>> = Maybe {
+    name: "hello",
+    kind: Choice {
+        noun: "hello",
+        words: &[
+            ("length-prefixed", Hello::LengthPrefixed),
+            ("header", Hello::Header),
+            ("none", Hello::None),
+        ],
+        later: &["sni"],
+    },
+    absent: "\"length-prefixed\" with tcp, \"header\" with ws",
+    doc: "how a client says where it belongs; \"none\": not at all, the route names an upstream",
+};
+static HELLO_TIMEOUT: Key<Span> = Key {
+    name: "hello_timeout",
+    kind: Span::from(SHORTEST, HOUR),
+    default: || HELLO_WITHIN,
+    doc: "for the whole hello, upgrade included, from accept; not extended by progress",
+};
+static HELLO_MAX_BYTES: Key<Size<u32>> = Key {
+    name: "hello_max_bytes",
+    kind: Size::bytes(1, 64 << 10),
+    default: || HELLO_MAX,
+    doc: "the longest key",
+};
+static OPEN_TIMEOUT: Key<Span> = Key {
+    name: "open_timeout",
+    kind: Span::from(SHORTEST, HOUR),
+    default: || OPEN_WITHIN,
+    doc: "from hello to success, all attempts together",
+};
+const MESSAGE: Text<Box<[u8]>> = Text {
+    label: "string, at most 4 KiB",
+    example: SUCCESS,
+    parse: |text| match text.len() {
+        0..=4096 => Ok(text.as_bytes().into()),
+        long => Err(format!("{long} bytes are too many")),
+    },
+    show: |bytes| String::from_utf8_lossy(bytes).into_owned(),
+};
+static SUCCESS_MESSAGE: Maybe<Text<Box<[u8]>>> = Maybe {
+    name: "success_message",
+    kind: MESSAGE,
+    absent: "\"ok\"; nothing with hello \"none\"",
+    doc: "sent when the endpoint is open; \"\" = nothing",
+};
+static FAILURE_MESSAGE: Maybe<Text<Box<[u8]>>> = Maybe {
+    name: "failure_message",
+    kind: MESSAGE,
+    absent: "\"error\"; nothing with hello \"none\"",
+    doc: "sent on any failure, the same for every cause; \"\" = nothing",
+};
+static FAILURE_DELAY: Key<Span> = Key {
+    name: "failure_delay",
+    kind: Span::from(Duration::ZERO, Duration::from_secs(10)),
+    default: || FAILURE_AT,
+    doc: "the one moment after the hello at which failures are told, so that their time says nothing",
+};
+pub(super) static ROUTE: Need<Text<RouteName>> =
+    Need { name: "route", kind: named(), doc: "the route of its sessions" };
+static IDLE_TIMEOUT: Maybe<Span> = Maybe {
+    name: "idle_timeout",
+    kind: Span::from(SHORTEST, Duration::from_secs(365 * 24 * 3600)),
+    absent: "\"1h\" with tcp, \"1m\" with ws",
+    doc: "how long a session may be silent",
+};
+static IDLE: Key<Choice<Idle>> = Key {
+    name: "idle",
+    kind: Choice {
+        noun: "idle rule",
+        words: &[("client", Idle::Client), ("either", Idle::Either)],
+        later: &[],
+    },
+    default: || Idle::Client,
+    doc: "whose bytes count as life",
+};
+static HALF_CLOSE_TIMEOUT: Key<Span> = Key {
+    name: "half_close_timeout",
+    kind: Span::from(SHORTEST, DAY),
+    default: || HALF_CLOSED,
+    doc: "how long the second direction may be silent once the first has ended",
+};
+static ZERO_COPY: Key<Flag> = Key {
+    name: "zero_copy",
+    kind: Flag,
+    default: || true,
+    doc: "may large flows bypass user space? false = every byte is copied",
+};
+static WS: Key<Nested<WsKeys>> = Key {
+    name: "ws",
+    kind: Nested { section: &ws::SECTION, read: ws::read, write: ws::write },
+    default: WsKeys::unwritten,
+    doc: "WebSocket settings, with protocol \"ws\" only",
+};
+
+/// Reads a listener; `routes` are the routes of the file, by name.
+pub(super) fn read(reader: &Reader<'_>, routes: &[Known]) -> Option<Listener> {
+    // Everything is read before anything is given up, so that every error is told.
+    let (name, protocol) = (reader.need(&NAME), reader.need(&PROTOCOL));
+    let (bind, route) = (reader.need(&BIND), reader.need(&ROUTE));
+    let found_hello = reader.find(&HELLO);
+    let ws = reader.get(&WS);
+    let known = route.as_ref().and_then(|route| find_route(reader, routes, route));
+    let word = known.and_then(|known| known.word);
+    let hello = found_hello.unwrap_or(match protocol {
+        Some(Protocol::Ws) => Hello::Header,
+        Some(Protocol::Tcp) | None => Hello::LengthPrefixed,
+    });
+    if let Some(protocol) = protocol {
+        agree(reader, protocol, hello, word);
+    }
+    let credential = matches!(word, Some(Word::Jwt | Word::Ticket));
+    if credential && ws.wants_query() {
+        let text = "`query = true` puts credentials into URLs, which logs and proxies keep";
+        reader.report.warn(&reader.at(WS.name), text);
+    }
+    let protocol_known = protocol?;
+    let listener = Listener {
+        name: name?,
+        protocol: protocol_known,
+        bind: bind?,
+        hello,
+        hello_timeout: reader.get(&HELLO_TIMEOUT),
+        hello_max_bytes: reader.get(&HELLO_MAX_BYTES),
+        open_timeout: reader.get(&OPEN_TIMEOUT),
+        success_message: message(reader, &SUCCESS_MESSAGE, SUCCESS, hello),
+        failure_message: message(reader, &FAILURE_MESSAGE, FAILURE, hello),
+        failure_delay: reader.get(&FAILURE_DELAY),
+        route: route?,
+        idle_timeout: reader.find(&IDLE_TIMEOUT).unwrap_or(usual_idle(protocol_known)),
+        idle: reader.get(&IDLE),
+        half_close_timeout: reader.get(&HALF_CLOSE_TIMEOUT),
+        zero_copy: reader.get(&ZERO_COPY),
+        congestion: reader.get(&CONGESTION),
+        ws: (protocol_known == Protocol::Ws).then(|| ws.settle(!credential)),
+    };
+    advise(reader, &listener, known);
+    Some(listener)
+}
+
+/// Writes a listener; `word` is the resolver of its route.
+pub(super) fn write(writer: &mut Writer<'_>, listener: &Listener, word: Option<Word>) {
+    let usual_hello = match listener.protocol {
+        Protocol::Tcp => Hello::LengthPrefixed,
+        Protocol::Ws => Hello::Header,
+    };
+    writer.put_needed(&NAME, &listener.name);
+    writer.put_needed(&PROTOCOL, &listener.protocol);
+    writer.put_needed(&BIND, &listener.bind);
+    writer.put_maybe(&HELLO, &listener.hello, listener.hello == usual_hello);
+    writer.put(&HELLO_TIMEOUT, &listener.hello_timeout);
+    writer.put(&HELLO_MAX_BYTES, &listener.hello_max_bytes);
+    writer.put(&OPEN_TIMEOUT, &listener.open_timeout);
+    let said = |usual: &str, message: &[u8]| match listener.hello {
+        Hello::None => message.is_empty(),
+        Hello::LengthPrefixed | Hello::Header => message == usual.as_bytes(),
+    };
+    let success = &listener.success_message;
+    writer.put_maybe(&SUCCESS_MESSAGE, success, said(SUCCESS, success));
+    let failure = &listener.failure_message;
+    writer.put_maybe(&FAILURE_MESSAGE, failure, said(FAILURE, failure));
+    writer.put(&FAILURE_DELAY, &listener.failure_delay);
+    writer.put_needed(&ROUTE, &listener.route);
+    let idle = listener.idle_timeout;
+    writer.put_maybe(&IDLE_TIMEOUT, &idle, idle == usual_idle(listener.protocol));
+    writer.put(&IDLE, &listener.idle);
+    writer.put(&HALF_CLOSE_TIMEOUT, &listener.half_close_timeout);
+    writer.put(&ZERO_COPY, &listener.zero_copy);
+    writer.put(&CONGESTION, &listener.congestion);
+    if let Some(ws) = &listener.ws {
+        let query = !matches!(word, Some(Word::Jwt | Word::Ticket));
+        writer.put_nested(&WS, &WsKeys::saying(ws, query));
+    }
+}
+
+/// Finds the route a listener names, or tells that there is none.
+fn find_route<'a>(reader: &Reader<'_>, routes: &'a [Known], name: &RouteName) -> Option<&'a Known> {
+    let found = routes.iter().find(|known| known.name == name.as_str());
+    if found.is_none() {
+        let names = routes.iter().map(|known| known.name.as_str());
+        let hint = super::error::suggest(name.as_str(), names);
+        reader.error(ROUTE.name, format!("there is no route `{name}`"), hint);
+    }
+    found
+}
+
+/// Tells where protocol, hello and resolver do not go together.
+fn agree(reader: &Reader<'_>, protocol: Protocol, hello: Hello, word: Option<Word>) {
+    match (protocol, hello) {
+        (Protocol::Tcp, Hello::Header) => {
+            let hint = "\"length-prefixed\" or \"none\" with tcp; a header comes with protocol \"ws\"";
+            reader.error(HELLO.name, "tcp has no header for the hello", hint);
+        }
+        (Protocol::Ws, Hello::LengthPrefixed) => {
+            let hint = "\"header\" or \"none\" with ws";
+            reader.error(HELLO.name, "ws takes its hello from the upgrade", hint);
+        }
+        (Protocol::Tcp, Hello::LengthPrefixed | Hello::None)
+        | (Protocol::Ws, Hello::Header | Hello::None) => {}
+    }
+    if protocol == Protocol::Tcp {
+        reader.refuse(&[WS.name], "with protocol \"tcp\"", "take it out, or set `protocol = \"ws\"`");
+    }
+    if hello != Hello::None {
+        return;
+    }
+    if let Some(word) = word.filter(|word| *word != Word::Upstream) {
+        let message =
+            format!("hello \"none\" gives no key, and the route's resolver `{}` needs one", word.as_str());
+        reader.error(HELLO.name, message, "a route with `resolver = \"upstream\"`, or another hello");
+    }
+    for key in [&SUCCESS_MESSAGE, &FAILURE_MESSAGE] {
+        if reader.has(key.name) && reader.find(key).is_some_and(|message| !message.is_empty()) {
+            let message = format!("`{}` is never sent with hello \"none\"", key.name);
+            reader.error(key.name, message, "take it out: only the endpoint's bytes reach such a client");
+        }
+    }
+}
+
+/// Tells what runs but may not be meant.
+fn advise(reader: &Reader<'_>, listener: &Listener, route: Option<&Known>) {
+    if let Some((each, attempts)) = route.and_then(|route| route.dial) {
+        let all = each.saturating_mul(u32::from(attempts));
+        if all > listener.open_timeout {
+            let text = format!(
+                "`open_timeout` ({}) ends before {attempts} attempts of {} do; `open_timeout = \"{}\"` lets them",
+                show_duration(listener.open_timeout),
+                show_duration(each),
+                show_duration(all)
+            );
+            reader.report.warn(&reader.at(OPEN_TIMEOUT.name), text);
+        }
+    }
+    if let Some(ws) = listener.ws.as_ref().filter(|ws| ws.ping_interval >= listener.idle_timeout) {
+        let text = format!(
+            "`ping_interval` ({}) is not below `idle_timeout` ({}): silent clients are cut before they are asked",
+            show_duration(ws.ping_interval),
+            show_duration(listener.idle_timeout)
+        );
+        reader.report.warn(&reader.at(IDLE_TIMEOUT.name), text);
+    }
+}
+
+fn message(reader: &Reader<'_>, key: &Maybe<Text<Box<[u8]>>>, usual: &str, hello: Hello) -> Box<[u8]> {
+    let silent = hello == Hello::None;
+    reader.find(key).unwrap_or_else(|| if silent { Box::default() } else { usual.as_bytes().into() })
+}
+
+pub(super) fn usual_idle(protocol: Protocol) -> Duration {
+    match protocol {
+        Protocol::Tcp => IDLE_TCP,
+        Protocol::Ws => IDLE_WS,
+    }
+}
+
+/// Every address of both families, at a port.
+pub(super) fn everywhere(port: u16) -> SocketAddr {
+    (Ipv6Addr::UNSPECIFIED, port).into()
+}
+
+/// `"address:port"`, or a bare port.
+pub(super) struct Bind;
+
+impl Kind for Bind {
+    type Out = SocketAddr;
+
+    fn read(&self, node: &Node, place: &Place<'_>) -> Option<SocketAddr> {
+        let bare = match &node.value {
+            Value::Text(text) => match text.parse::<SocketAddr>() {
+                Ok(addr) => return Some(addr),
+                Err(_) if text.bytes().all(|byte| byte.is_ascii_digit()) => text.parse::<u16>().ok(),
+                Err(_) => None,
+            },
+            Value::Whole(port) => u16::try_from(*port).ok(),
+            Value::Float(_)
+            | Value::Flag(_)
+            | Value::Date
+            | Value::List(_)
+            | Value::Table(_)
+            | Value::Broken => {
+                place.mistyped(node, "an address with its port", "\"0.0.0.0:7082\"");
+                return None;
+            }
+        };
+        if bare.is_none() {
+            let hint = "an address and its port, as in \"0.0.0.0:7082\" or \"[::]:7082\", or a bare port";
+            place.report.error(&node.at, format!("`{}` has no address to listen on", place.key), hint);
+        }
+        bare.map(everywhere)
+    }
+
+    fn show(&self, value: &SocketAddr) -> String {
+        quoted(&value.to_string())
+    }
+
+    fn label(&self) -> String {
+        "address:port, or a bare port".into()
+    }
+
+    fn schema(&self) -> Json {
+        json!({ "oneOf": [{ "type": "string" }, { "type": "integer", "minimum": 0, "maximum": 65535 }] })
+    }
+}

@@ -1,0 +1,84 @@
+//! The doors to the config: reading a file, and writing what was read.
+
+use super::error::Report;
+use super::write::{Style, Writer};
+use super::{Config, ConfigErrors, Flavour, native, seed, tree};
+
+impl Config {
+    /// Reads a config file in either form.
+    ///
+    /// `file` is how errors name it; `env` answers for `${NAME}`, in which any string may have variables
+    /// (`$${` stands for `${` itself). Relative paths stay as written: they are relative to the working
+    /// directory of whoever opens them.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the file, in its order; only the first error when it is not TOML.
+    pub fn parse(text: &str, file: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Self, ConfigErrors> {
+        let report = Report::new(text, file);
+        let config = tree::read(&report, env).map(|table| {
+            if seed::is_seed(&table) { seed::read(&table, &report) } else { native::read(&table, &report) }
+        });
+        let warnings = report.finish()?;
+        // Without a tree there is an error, so that this is never reached.
+        let config = config.ok_or_else(|| ConfigErrors(Vec::new()))?;
+        Ok(Self { warnings, ..config })
+    }
+
+    /// Writes the native form: what differs from the defaults, and the keys that must be there.
+    ///
+    /// # Errors
+    /// A message of a listener whose bytes are no text, which TOML cannot hold.
+    pub fn to_native(&self) -> Result<String, NotText> {
+        for listener in &self.listeners {
+            for message in [&listener.success_message, &listener.failure_message] {
+                if std::str::from_utf8(message).is_err() {
+                    return Err(NotText { listener: listener.name.clone() });
+                }
+            }
+        }
+        let mut writer = Writer::new(Style::Short);
+        native::write(&mut writer, self);
+        Ok(writer.finish())
+    }
+}
+
+/// A message that the native form cannot hold.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("listener `{listener}`: its message is no UTF-8 text, which the native form cannot hold")]
+pub struct NotText {
+    /// Whose message it is.
+    pub listener: crate::name::ListenerName,
+}
+
+/// Writes every value in force as native TOML, each with a comment that tells whether it is a default or
+/// where in `file` it stands. Values with variables are shown as written, for they may be secrets.
+///
+/// # Errors
+/// As [`Config::parse`].
+pub fn effective(
+    text: &str,
+    file: &str,
+    env: &dyn Fn(&str) -> Option<String>,
+) -> Result<String, ConfigErrors> {
+    let config = Config::parse(text, file, env)?;
+    match config.flavour {
+        Flavour::Native => Ok(every_value(&config, text, file, env)),
+        Flavour::Seed => {
+            let mut writer = Writer::new(Style::Short);
+            native::write(&mut writer, &config);
+            let native = writer.finish();
+            let body = every_value(&config, &native, file, &|_| None);
+            Ok(format!(
+                "# {file} is in the seed's form; this is what it says, natively (line numbers: of `convert`)\n{body}"
+            ))
+        }
+    }
+}
+
+fn every_value(config: &Config, text: &str, file: &str, env: &dyn Fn(&str) -> Option<String>) -> String {
+    let report = Report::new(text, file);
+    let tree = tree::read(&report, env).unwrap_or_default();
+    let mut writer = Writer::new(Style::Full { tree: &tree, report: &report });
+    native::write(&mut writer, config);
+    writer.finish()
+}

@@ -1,0 +1,199 @@
+//! What concerns the process as a whole: `workers`, `[dns]`, `[admin]`, `[limits]`, `[drain]`.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::num::NonZeroU16;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::key::{Key, Reader, Section};
+use super::kind::{Auto, List, Span, Text, Whole};
+use super::write::Writer;
+use super::{Admin, Dns, Drain, Limits, Workers};
+
+/// The port of DNS servers (RFC 1035 section 4.2).
+const DNS_PORT: u16 = 53;
+const DNS_TIMEOUT: Duration = Duration::from_secs(2);
+const ADMIN_BIND: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9909);
+const ADMIN_TOKEN: &str = "/var/lib/portcullis/admin.token";
+/// A client that fails more often than once in three seconds is looking for something.
+const FAILED_DIALS: u32 = 20;
+const DRAIN_DELAY: Duration = Duration::ZERO;
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
+/// Shortest time that is worth waiting for anything on a network.
+pub(super) const SHORTEST: Duration = Duration::from_millis(10);
+pub(super) const HOUR: Duration = Duration::from_secs(3600);
+pub(super) const DAY: Duration = Duration::from_secs(24 * 3600);
+
+pub(super) static WORKERS: Key<Auto<Whole<u16>>> = Key {
+    name: "workers",
+    kind: Auto(Whole::from(1, 1024)),
+    default: || None,
+    doc: "how many threads relay; \"auto\" = one per core",
+};
+pub(super) static PRIVATE_NETWORKS: Key<List<Text<ipnet::IpNet>>> = Key {
+    name: "private_networks",
+    kind: List::of(Text {
+        label: "network",
+        example: "10.0.0.0/8",
+        parse: |text| text.parse().map_err(|_| format!("{text:?} is no network")),
+        show: ipnet::IpNet::to_string,
+    }),
+    default: Vec::new,
+    doc: "networks counted as near, besides loopback, for `congestion = \"auto\"`",
+};
+
+pub(super) static DNS: Section =
+    Section { path: "[dns]", doc: "How names are looked up.", rows: &[&SERVERS, &TIMEOUT], later: &[] };
+static SERVERS: Key<List<Text<SocketAddr>>> = Key {
+    name: "servers",
+    kind: List::of(Text {
+        label: "server, `address` or `address:port`",
+        example: "192.0.2.53",
+        parse: |text| {
+            let bare = || text.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, DNS_PORT));
+            let addr = text.parse().or_else(|_| bare()).map_err(|_| format!("{text:?} is no address"))?;
+            if addr.port() == 0 { Err("port 0 cannot be asked".into()) } else { Ok(addr) }
+        },
+        show: SocketAddr::to_string,
+    }),
+    default: Vec::new,
+    doc: "servers to ask; [] = the system's",
+};
+static TIMEOUT: Key<Span> = Key {
+    name: "timeout",
+    kind: Span::from(SHORTEST, Duration::from_secs(60)),
+    default: || DNS_TIMEOUT,
+    doc: "how long one look-up may take in all",
+};
+
+pub(super) fn read_dns(reader: &Reader<'_>) -> Dns {
+    Dns { servers: reader.get(&SERVERS), timeout: reader.get(&TIMEOUT) }
+}
+
+pub(super) fn write_dns(writer: &mut Writer<'_>, dns: &Dns) {
+    writer.put(&SERVERS, &dns.servers);
+    writer.put(&TIMEOUT, &dns.timeout);
+}
+
+pub(super) static ADMIN: Section = Section {
+    path: "[admin]",
+    doc: "The admin listener: health, readiness, metrics. Without this section there is none.",
+    rows: &[&BIND, &TOKEN_FILE],
+    later: &["health_bind"],
+};
+static BIND: Key<Text<SocketAddr>> = Key {
+    name: "bind",
+    kind: Text {
+        label: "address:port",
+        example: "127.0.0.1:9909",
+        parse: |text| match text.starts_with("unix:") || text.starts_with('/') {
+            true => Err("a unix socket is not in this version".into()),
+            false => text.parse().map_err(|_| format!("{text:?} is no address with a port")),
+        },
+        show: SocketAddr::to_string,
+    },
+    default: || ADMIN_BIND,
+    doc: "where it listens",
+};
+static TOKEN_FILE: Key<Text<PathBuf>> = Key {
+    name: "token_file",
+    kind: FILE,
+    default: || ADMIN_TOKEN.into(),
+    doc: "the bearer token's file, made with mode 0600 at first start",
+};
+
+/// A path that must not be empty.
+pub(super) const FILE: Text<PathBuf> = Text {
+    label: "path",
+    example: "/etc/portcullis/key.pem",
+    parse: |text| if text.is_empty() { Err("the path is empty".into()) } else { Ok(text.into()) },
+    show: |path| path.display().to_string(),
+};
+
+pub(super) fn read_admin(reader: &Reader<'_>) -> Admin {
+    let bind = reader.get(&BIND);
+    if !bind.ip().is_loopback() {
+        let text = "the admin listener is reachable from other machines; \
+                    127.0.0.1 with a tunnel, or a firewall, keeps strangers away";
+        reader.report.warn(&reader.at(BIND.name), text);
+    }
+    Admin { bind, token_file: reader.get(&TOKEN_FILE) }
+}
+
+pub(super) fn write_admin(writer: &mut Writer<'_>, admin: &Admin) {
+    writer.put(&BIND, &admin.bind);
+    writer.put(&TOKEN_FILE, &admin.token_file);
+}
+
+pub(super) static LIMITS: Section = Section {
+    path: "[limits]",
+    doc: "Limits of the process.",
+    rows: &[&SESSIONS, &FAILED_DIALS_PER_MINUTE],
+    later: &["session_rate", "per_ip", "per_device", "message_rate", "byte_rate", "scope"],
+};
+static SESSIONS: Key<Auto<Whole<u32>>> = Key {
+    name: "sessions",
+    kind: Auto(Whole::from(1, 10_000_000)),
+    default: || None,
+    doc: "the most sessions at a time; \"auto\" = what the open file limit allows",
+};
+static FAILED_DIALS_PER_MINUTE: Key<Whole<u32>> = Key {
+    name: "failed_dials_per_minute",
+    kind: Whole::from(0, 1_000_000),
+    default: || FAILED_DIALS,
+    doc: "failed dials that one client address may cause per minute; 0 = any number",
+};
+
+pub(super) fn read_limits(reader: &Reader<'_>) -> Limits {
+    Limits {
+        sessions: reader.get(&SESSIONS),
+        failed_dials_per_minute: Some(reader.get(&FAILED_DIALS_PER_MINUTE)).filter(|limit| *limit > 0),
+    }
+}
+
+pub(super) fn write_limits(writer: &mut Writer<'_>, limits: &Limits) {
+    writer.put(&SESSIONS, &limits.sessions);
+    writer.put(&FAILED_DIALS_PER_MINUTE, &limits.failed_dials_per_minute.unwrap_or(0));
+}
+
+pub(super) static DRAIN: Section = Section {
+    path: "[drain]",
+    doc: "How the process ends on SIGTERM.",
+    rows: &[&DELAY, &DRAIN_FOR],
+    later: &[],
+};
+static DELAY: Key<Span> = Key {
+    name: "delay",
+    kind: Span::from(Duration::ZERO, HOUR),
+    default: || DRAIN_DELAY,
+    doc: "how long clients are still accepted after readiness went off; a load balancer in front needs about 5s",
+};
+static DRAIN_FOR: Key<Span> = Key {
+    name: "timeout",
+    kind: Span::from(Duration::ZERO, DAY),
+    default: || DRAIN_TIMEOUT,
+    doc: "how long sessions have to end by themselves before they are closed",
+};
+
+pub(super) fn read_drain(reader: &Reader<'_>) -> Drain {
+    Drain { delay: reader.get(&DELAY), timeout: reader.get(&DRAIN_FOR) }
+}
+
+pub(super) fn write_drain(writer: &mut Writer<'_>, drain: &Drain) {
+    writer.put(&DELAY, &drain.delay);
+    writer.put(&DRAIN_FOR, &drain.timeout);
+}
+
+/// Reads `workers`.
+pub(super) fn read_workers(reader: &Reader<'_>) -> Workers {
+    reader.get(&WORKERS).and_then(NonZeroU16::new).map_or(Workers::Auto, Workers::Fixed)
+}
+
+/// Writes `workers`.
+pub(super) fn write_workers(writer: &mut Writer<'_>, workers: Workers) {
+    let fixed = match workers {
+        Workers::Auto => None,
+        Workers::Fixed(count) => Some(count.get()),
+    };
+    writer.put(&WORKERS, &fixed);
+}

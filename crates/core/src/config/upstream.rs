@@ -1,0 +1,111 @@
+//! `[upstream.NAME]`: a named set of endpoints.
+
+use super::dial::{self, ATTEMPTS, CONGESTION, CONNECT_TIMEOUT, SOURCE};
+use super::key::{Key, Need, Reader, Section};
+use super::kind::{Choice, List, Nested, Text, Whole};
+use super::write::Writer;
+use super::{Balance, Upstream, UpstreamEndpoint};
+use crate::endpoint::Endpoint;
+use crate::name::UpstreamName;
+
+const WEIGHT: u16 = 1;
+
+pub(super) static SECTION: Section = Section {
+    path: "[upstream.NAME]",
+    doc: "A named set of endpoints.",
+    rows: &[&PROTOCOL, &BALANCE, &CONNECT_TIMEOUT, &ATTEMPTS, &SOURCE, &CONGESTION, &ENDPOINTS],
+    later: &[
+        "health",
+        "pool",
+        "on_down",
+        "max_sessions",
+        "queue",
+        "slow_start",
+        "panic_threshold",
+        "eject",
+        "probe",
+        "tls",
+        "ws",
+        "kcp",
+        "proxy_protocol",
+        "discover",
+    ],
+};
+/// What endpoints speak. One word so far, so that nothing is kept of it.
+pub(super) const ENDPOINT_PROTOCOL: Choice<()> =
+    Choice { noun: "endpoint protocol", words: &[("tcp", ())], later: &["tls", "kcp", "ws", "wss"] };
+static PROTOCOL: Key<Choice<()>> =
+    Key { name: "protocol", kind: ENDPOINT_PROTOCOL, default: || (), doc: "what its endpoints speak" };
+static BALANCE: Key<Choice<Balance>> = Key {
+    name: "balance",
+    kind: Choice {
+        noun: "balance policy",
+        words: &[("round-robin", Balance::RoundRobin)],
+        later: &["least-sessions", "least-response-time", "hash", "random"],
+    },
+    default: || Balance::RoundRobin,
+    doc: "how the next endpoint is picked",
+};
+static ENDPOINTS: Need<List<Nested<UpstreamEndpoint>>> = Need {
+    name: "endpoints",
+    kind: List {
+        item: Nested { section: &ENDPOINT, read: read_endpoint, write: write_endpoint },
+        min: 1,
+        single: false,
+    },
+    doc: "its endpoints",
+};
+static ENDPOINT: Section = Section {
+    path: "upstream.NAME.endpoints",
+    doc: "One endpoint.",
+    rows: &[&ADDRESS, &SHARE],
+    later: &["max_sessions", "server_name"],
+};
+static ADDRESS: Need<Text<Endpoint>> = Need { name: "address", kind: HOST_PORT, doc: "where it listens" };
+static SHARE: Key<Whole<u16>> = Key {
+    name: "weight",
+    kind: Whole::from(1, 256),
+    default: || WEIGHT,
+    doc: "its share, compared with the others' weights",
+};
+
+/// `host:port`.
+pub(super) const HOST_PORT: Text<Endpoint> = Text {
+    label: "host:port",
+    example: "10.0.1.5:7083",
+    parse: |text| text.parse().map_err(|error: crate::endpoint::EndpointError| error.to_string()),
+    show: Endpoint::to_string,
+};
+
+pub(super) fn read(name: UpstreamName, reader: &Reader<'_>) -> Option<Upstream> {
+    reader.get(&PROTOCOL);
+    let balance = reader.get(&BALANCE);
+    let dial = dial::read(reader);
+    let endpoints = reader.need(&ENDPOINTS)?;
+    for (index, endpoint) in endpoints.iter().enumerate() {
+        let earlier = endpoints.iter().take(index).any(|other| other.address == endpoint.address);
+        if earlier {
+            let at = reader.item_at(ENDPOINTS.name, index);
+            let hint = "name it once; `weight` gives it a larger share";
+            reader.report.error(&at, format!("endpoint `{}` is there twice", endpoint.address), hint);
+        }
+    }
+    Some(Upstream { name, balance, dial, endpoints })
+}
+
+pub(super) fn write(writer: &mut Writer<'_>, upstream: &Upstream) {
+    writer.put(&PROTOCOL, &());
+    writer.put(&BALANCE, &upstream.balance);
+    dial::write(writer, &upstream.dial);
+    writer.put_needed(&ENDPOINTS, &upstream.endpoints);
+}
+
+fn read_endpoint(reader: &Reader<'_>) -> Option<UpstreamEndpoint> {
+    let weight = reader.get(&SHARE);
+    Some(UpstreamEndpoint { address: reader.need(&ADDRESS)?, weight })
+}
+
+fn write_endpoint(writer: &mut Writer<'_>, endpoint: &UpstreamEndpoint) {
+    writer.put_needed(&ADDRESS, &endpoint.address);
+    writer.put(&SHARE, &endpoint.weight);
+}

@@ -1,0 +1,134 @@
+//! Writes sections back as TOML: the short form that `convert` prints, and every value for `check --effective`.
+
+use super::error::Report;
+use super::key::{Key, Maybe, Need};
+use super::kind::{Kind, Nested};
+use super::tree::{Node, Table, Value};
+
+/// Which keys are written.
+pub(super) enum Style<'a> {
+    /// Those that differ from their default.
+    Short,
+    /// All, each with a comment that tells whether it came from the file.
+    Full {
+        /// What the file said.
+        tree: &'a Table,
+        report: &'a Report<'a>,
+    },
+}
+
+/// Text of a config in the making.
+pub(super) struct Writer<'a> {
+    out: String,
+    style: Style<'a>,
+    /// Keys and list positions of the table being written.
+    path: Vec<String>,
+    /// Inside `{ … }`: keys are separated by commas.
+    inline: bool,
+}
+
+impl<'a> Writer<'a> {
+    pub(super) fn new(style: Style<'a>) -> Self {
+        Self { out: String::new(), style, path: Vec::new(), inline: false }
+    }
+
+    /// Writes what `fill` writes as an inline table.
+    pub(super) fn inline(fill: impl FnOnce(&mut Writer<'_>)) -> String {
+        let mut writer = Writer { out: String::new(), style: Style::Short, path: Vec::new(), inline: true };
+        fill(&mut writer);
+        if writer.out.is_empty() { "{}".into() } else { format!("{{ {} }}", writer.out) }
+    }
+
+    /// Writes a table: its header, then what `fill` writes. Left out when nothing is written, unless it must be there.
+    pub(super) fn table(&mut self, header: &str, path: &[&str], must: Must, fill: impl FnOnce(&mut Self)) {
+        let outer = std::mem::replace(&mut self.path, path.iter().map(|step| (*step).to_owned()).collect());
+        let gap = if self.out.is_empty() { "" } else { "\n" };
+        let start = self.out.len();
+        self.out.push_str(&format!("{gap}{header}\n"));
+        let head = self.out.len();
+        fill(self);
+        if self.out.len() == head && must == Must::IfFilled {
+            self.out.truncate(start);
+        }
+        self.path = outer;
+    }
+
+    /// Writes a key that has a default.
+    pub(super) fn put<K: Kind>(&mut self, key: &Key<K>, value: &K::Out) {
+        let shown = key.kind.show(value);
+        let same = shown == key.kind.show(&(key.default)());
+        self.line(key.name, &shown, same);
+    }
+
+    /// Writes a key that must be there.
+    pub(super) fn put_needed<K: Kind>(&mut self, key: &Need<K>, value: &K::Out) {
+        self.line(key.name, &key.kind.show(value), false);
+    }
+
+    /// Writes a key that may be absent; `usual` tells that its absence means the same.
+    pub(super) fn put_maybe<K: Kind>(&mut self, key: &Maybe<K>, value: &K::Out, usual: bool) {
+        self.line(key.name, &key.kind.show(value), usual);
+    }
+
+    /// Writes a section under a key: inline in short form, dotted keys in full, for the comments.
+    pub(super) fn put_nested<T>(&mut self, key: &Key<Nested<T>>, value: &T) {
+        let name = key.name;
+        if matches!(self.style, Style::Short) {
+            let shown = key.kind.show(value);
+            self.line(name, &shown, shown == "{}");
+            return;
+        }
+        self.path.push(name.to_owned());
+        let before = std::mem::take(&mut self.out);
+        (key.kind.write)(self, value);
+        let inner = std::mem::replace(&mut self.out, before);
+        self.path.pop();
+        for line in inner.lines() {
+            self.out.push_str(&format!("{name}.{line}\n"));
+        }
+    }
+
+    pub(super) fn finish(self) -> String {
+        self.out
+    }
+
+    fn line(&mut self, name: &str, shown: &str, usual: bool) {
+        let Style::Full { tree, report } = &self.style else {
+            if !usual {
+                let (gap, end) = match (self.inline, self.out.is_empty()) {
+                    (false, _) => ("", "\n"),
+                    (true, true) => ("", ""),
+                    (true, false) => (", ", ""),
+                };
+                self.out.push_str(&format!("{gap}{name} = {shown}{end}"));
+            }
+            return;
+        };
+        self.path.push(name.to_owned());
+        let (shown, source) = match tree.walk(&self.path) {
+            Some(node) => {
+                (written(node, report).unwrap_or(shown), format!("line {}", report.line(node.at.start)))
+            }
+            None => (shown, "default".into()),
+        };
+        self.path.pop();
+        let text = format!("{name} = {shown}");
+        self.out.push_str(&format!("{text:<48} # {source}\n"));
+    }
+}
+
+/// Must a table be written even if nothing is in it?
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Must {
+    /// Its presence says something.
+    Always,
+    /// Its keys say everything.
+    IfFilled,
+}
+
+/// A value as the file has it, when that is the better thing to show: what a variable holds may be a secret.
+fn written<'a>(node: &Node, report: &'a Report<'_>) -> Option<&'a str> {
+    let source = report.text.get(node.at.clone())?;
+    (matches!(node.value, Value::Text(_)) && source.contains("${") && !source.contains('\n'))
+        .then_some(source)
+}

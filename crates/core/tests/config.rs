@@ -1,0 +1,174 @@
+//! Config files as operators write them: good ones, broken ones with what they are told, and any bytes at all.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+use std::path::{Path, PathBuf};
+
+use portcullis_core::config::{self, Config, Flavour};
+use proptest::prelude::*;
+
+#[test]
+fn every_broken_file_is_told_as_its_golden_text() {
+    let broken = files("tests/config", "toml");
+    assert!(broken.len() >= 20, "{} broken files", broken.len());
+    for path in broken {
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let errors = Config::parse(&text, &name, &env).expect_err(&name);
+        same(&path.with_extension("txt"), &format!("{errors}\n"));
+    }
+}
+
+#[test]
+fn one_of_them_has_five_errors_told_at_once() {
+    let text = std::fs::read_to_string(root().join("tests/config/five-at-once.toml")).unwrap();
+    let errors = Config::parse(&text, "five-at-once.toml", &env).unwrap_err();
+    assert_eq!(errors.0.len(), 5, "{errors}");
+    let sections = ["log", "dns", "listener", "route", "upstream"];
+    assert_eq!(
+        errors.0.iter().map(|error| error.line).collect::<std::collections::BTreeSet<_>>().len(),
+        sections.len()
+    );
+}
+
+#[test]
+fn every_example_parses() {
+    let examples = files("examples", "toml");
+    assert!(!examples.is_empty());
+    for path in examples.iter().chain([&root().join("config/config.toml")]) {
+        let text = std::fs::read_to_string(path).unwrap();
+        if let Err(errors) = Config::parse(&text, &path.display().to_string(), &env) {
+            panic!("{errors}");
+        }
+    }
+}
+
+#[test]
+fn convert_says_the_same_natively() {
+    let seeds = [
+        std::fs::read_to_string(root().join("config/config.toml")).unwrap(),
+        "[tcpgate]".into(),
+        "[wsgate]\nzero_copy = true\nport = 80\ndial_timeout = 0.5\n[common]\ndial_retry = 7".into(),
+        "[tcpgate]\nzero_copy = true\n[common]\nallow = ['10.0.0.0/8:*', '*.game.internal:7000']".into(),
+        "[wsgate]\n[common]\nheader_identify = 'JWT'\njwt_key_file = 'k.pem'\nsuccess_resp_message = ''".into(),
+        "[log]\ninfofilePath = '/a/$${b}\\c'\n[tcpgate]\n[admin]\n[limits]\nsessions = 5\n[dns]\ntimeout = '1s'\n\
+         [drain]\ndelay = '5s'\n[common]\nsuccess_resp_message = 'JHt4fSIK'"
+            .into(),
+    ];
+    for text in seeds {
+        let seed = parse(&text);
+        let native = seed.to_native().unwrap();
+        let again = parse(&native);
+        assert_eq!((seed.flavour, again.flavour), (Flavour::Seed, Flavour::Native));
+        let again = Config { flavour: seed.flavour, warnings: seed.warnings.clone(), ..again };
+        assert_eq!(again, seed, "{native}");
+    }
+}
+
+#[test]
+fn effective_is_a_config_that_says_the_same() {
+    let paths = files("examples", "toml");
+    for path in paths.iter().chain([&root().join("config/config.toml")]) {
+        let text = std::fs::read_to_string(path).unwrap();
+        let effective = config::effective(&text, "file", &env).unwrap();
+        let (first, second) = (parse(&text), parse(&effective));
+        let second = Config { flavour: first.flavour, warnings: first.warnings.clone(), ..second };
+        assert_eq!(second, first, "{effective}");
+        assert!(effective.contains("# default") && effective.contains("# line "), "{effective}");
+    }
+}
+
+#[test]
+fn the_schema_is_the_one_in_docs() {
+    let golden = root().join("docs/config.schema.json");
+    same(&golden, &config::schema());
+}
+
+#[test]
+fn the_reference_is_the_one_in_docs() {
+    same(&root().join("docs/config.md"), &config::reference());
+}
+
+proptest! {
+    #[test]
+    fn no_text_panics(text in "\\PC{0,300}") {
+        outcome(&text);
+    }
+
+    #[test]
+    fn no_shuffled_file_panics(lines in prop::collection::vec(line(), 0..24)) {
+        outcome(&lines.join("\n"));
+    }
+}
+
+/// Lines that stand in configs, most of them in the wrong place.
+fn line() -> impl Strategy<Value = String> {
+    let words = |list: &'static str| prop::sample::select(list.split_whitespace().collect::<Vec<_>>());
+    let heads = words(
+        "[log] [dns] [admin] [limits] [drain] [[listener]] [listener] [listener.ws] [route.a] [route.\"\"] [[route]] \
+         [route.a.dns] [upstream.a] [tcpgate] [kcpgate] [wsgate] [common]",
+    );
+    let keys = words(
+        "name protocol bind hello route resolver allow upstreams endpoints ws idle_timeout workers names dns key_file \
+         rotate success_message port dial_timeout header_identify listener",
+    );
+    let values = words(
+        "1 -1 0 1e400 nan 0xffffffffffffffffff true [] {} [{}] [[]] 1979-05-27 'a' 'tcp' 'ws' 'none' 'jwt' 'address' \
+         '10s' '${A}' '${' '$${' \"\\u0000\" '127.0.0.1:0' ['a'] {a='x'} {a={upstream='b'}} [{address='a:1'}] \
+         '10.0.0.0/8:*' 'ä'",
+    );
+    prop_oneof![
+        heads.prop_map(str::to_owned),
+        (keys, values).prop_map(|(key, value)| format!("{key} = {value}"))
+    ]
+}
+
+/// Reads `text`: a good config is written and read again as itself, a bad one has errors with places in the file.
+fn outcome(text: &str) {
+    match Config::parse(text, "any", &env) {
+        Ok(config) => {
+            let native = config.to_native().unwrap_or_default();
+            drop(config::effective(text, "any", &env).unwrap());
+            if !native.is_empty() {
+                let again = parse(&native);
+                let again = Config { flavour: config.flavour, warnings: config.warnings.clone(), ..again };
+                assert_eq!(again, config, "{native}");
+            }
+        }
+        Err(errors) => {
+            assert!(!errors.0.is_empty());
+            let lines = text.lines().count() + 1;
+            assert!(errors.0.iter().all(|error| (1..=lines).contains(&error.line)), "{errors}");
+        }
+    }
+}
+
+fn parse(text: &str) -> Config {
+    Config::parse(text, "file", &env).unwrap_or_else(|errors| panic!("{errors}\n{text}"))
+}
+
+/// Compares with a golden file; `UPDATE_GOLDEN=1` writes it.
+#[expect(clippy::disallowed_methods, reason = "how whoever changes a message says that it is meant")]
+fn same(golden: &Path, found: &str) {
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::write(golden, found).unwrap();
+    }
+    let wanted = std::fs::read_to_string(golden).unwrap_or_default();
+    assert_eq!(found, wanted, "{} differs; UPDATE_GOLDEN=1 writes it", golden.display());
+}
+
+fn env(name: &str) -> Option<String> {
+    (name == "A").then(|| "a".into())
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+fn files(folder: &str, ending: &str) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(root().join(folder)).unwrap();
+    let mut found: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
+    found.retain(|path| path.extension().is_some_and(|has| has == ending));
+    found.sort();
+    found
+}
