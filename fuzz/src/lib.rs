@@ -1,0 +1,21 @@
+//! What the fuzz targets do with their input: the properties that hold for any bytes.
+//!
+//! Each body is one file and one row of [`TARGETS`]. The committed corpus is `corpus/<target>/`.
+//! This file is also a module of `crates/core/tests/corpus.rs`, which replays that corpus without a fuzzer.
+
+pub mod hello;
+pub mod http_upgrade;
+pub mod ws_frames;
+
+/// A target's name and its body, which panics when a property does not hold.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// Every target.
+pub const TARGETS: &[Target] =
+    &[("hello", hello::run), ("http_upgrade", http_upgrade::run), ("ws_frames", ws_frames::run)];
+
+/// Takes one byte off the front as a size of parts to cut the rest into, 1 to 256 bytes.
+fn cut(data: &[u8]) -> Option<(usize, &[u8])> {
+    let (size, rest) = data.split_first()?;
+    Some((usize::from(*size) + 1, rest))
+}
