@@ -112,8 +112,10 @@ pub fn check(
 }
 
 /// Could any answer for `host` pass [`check`]? A name for which this is false is never looked up.
+///
+/// `port` is `None` where the answer brings it (SRV).
 #[must_use]
-pub fn may_look_up(allow: &Allow, host: &HostName, port: NonZeroU16) -> bool {
+pub fn may_look_up(allow: &Allow, host: &HostName, port: Option<NonZeroU16>) -> bool {
     match allow {
         Allow::Nothing => false,
         Allow::Rules(rules) => rules.iter().any(|rule| rule.may_look_up(host, port)),

@@ -98,6 +98,23 @@ impl HostName {
     /// Anything but labels of letters, digits and inner hyphens, each at most 63 long (RFC 1123 section
     /// 2.1), 253 in all; a name whose last label is a number; a trailing dot.
     pub fn parse(text: &str) -> Result<Self, HostError> {
+        let name = Self::service(text)?;
+        // Only the names of services have underscores (RFC 8552); a host's never do.
+        if name.0.contains('_') {
+            return Err(HostError::Name { given: text.into() });
+        }
+        if name.0.rsplit('.').next().is_some_and(is_number) {
+            return Err(HostError::Number { given: text.into() });
+        }
+        Ok(name)
+    }
+
+    /// Reads a name that is only ever looked up as a service (SRV): labels may begin with `_`, and the last
+    /// may be a number, since no address is read from it.
+    ///
+    /// # Errors
+    /// As [`HostName::parse`], but for these two.
+    pub fn service(text: &str) -> Result<Self, HostError> {
         if text.is_empty() {
             return Err(HostError::Empty);
         }
@@ -105,6 +122,7 @@ impl HostName {
             return Err(HostError::TooLong);
         }
         for label in text.split('.') {
+            let label = label.strip_prefix('_').unwrap_or(label);
             let inner = |b: u8| b.is_ascii_alphanumeric() || b == b'-';
             let hyphen_outside = label.starts_with('-') || label.ends_with('-');
             if label.is_empty() || hyphen_outside || !label.bytes().all(inner) {
@@ -113,9 +131,6 @@ impl HostName {
             if label.len() > 63 {
                 return Err(HostError::TooLong);
             }
-        }
-        if text.rsplit('.').next().is_some_and(is_number) {
-            return Err(HostError::Number { given: text.into() });
         }
         Ok(Self(text.to_ascii_lowercase().into()))
     }

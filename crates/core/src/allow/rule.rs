@@ -6,8 +6,8 @@ use std::num::NonZeroU16;
 
 use ipnet::IpNet;
 
-use super::Ports;
-use crate::endpoint::{Host, HostError, HostName, parse_port};
+use super::{Ports, plain};
+use crate::endpoint::{Endpoint, Host, HostError, HostName, parse_port};
 
 /// One line of `allow`: `10.0.0.0/8:7000-7999`, `10.0.0.7:*`, `[fd00::/8]:7000`, `lobby.internal:7000`,
 /// `*.game.internal:7000`.
@@ -83,6 +83,16 @@ impl Rule {
         Ok(Self { ports: parse_ports(ports)?, place: Place::parse(place)?, text: text.into() })
     }
 
+    /// The line that has exactly this endpoint.
+    #[must_use]
+    pub fn of(endpoint: &Endpoint) -> Self {
+        let place = match &endpoint.host {
+            Host::Ip(ip) => Place::Net(IpNet::from(plain(*ip).unwrap_or(*ip))),
+            Host::Name(name) => Place::Name(name.clone()),
+        };
+        Self { place, ports: endpoint.port..=endpoint.port, text: endpoint.to_string().into() }
+    }
+
     /// Does this line let the (plain) address be dialled, asked for by `host` or literally?
     ///
     /// A name's rule takes any answer but loopback, since the operator vouches for the name, not for who
@@ -100,13 +110,13 @@ impl Rule {
     }
 
     /// Could this line permit an answer for `host`?
-    pub(super) fn may_look_up(&self, host: &HostName, port: NonZeroU16) -> bool {
+    pub(super) fn may_look_up(&self, host: &HostName, port: Option<NonZeroU16>) -> bool {
         let here = match &self.place {
             Place::Net(_) => true,
             Place::Name(name) => name == host,
             Place::Under(suffix) => host.is_under(suffix),
         };
-        here && self.ports.contains(&port)
+        here && port.is_none_or(|port| self.ports.contains(&port))
     }
 }
 
