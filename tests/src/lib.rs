@@ -1,3 +1,31 @@
-//! End-to-end tests against the real binary.
+//! The world of the end-to-end tests: the real binary, real sockets, real signals.
+//!
+//! A story is five lines: start an endpoint, start the gateway, connect, ask, compare. What a story needs
+//! besides stands here: the gateway as a process ([`Gate`]), its config ([`Setup`]), scripts that both a
+//! direct connection and a relayed one must play alike ([`script`]), loads of sessions ([`crowd`]) and
+//! networks of one's own ([`network`]). Everything here panics when the world is not as it must be: that is
+//! how a test fails.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::missing_panics_doc,
+    reason = "the harness of tests: a panic is how a test fails"
+)]
+
+pub mod crowd;
+mod gate;
+mod metrics;
+pub mod network;
+pub mod script;
+mod setup;
 pub mod skip;
+mod token;
+mod wait;
+
+pub use gate::{Gate, Site, binary};
+pub use metrics::Metrics;
+pub use setup::Setup;
+pub use token::{b64, hs256, jwt};
+pub use wait::{until, within};

@@ -1,0 +1,64 @@
+//! What `/metrics` says, read as the Prometheus text format.
+
+/// One scrape.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    text: String,
+}
+
+impl Metrics {
+    pub(crate) fn new(text: String) -> Self {
+        Self { text }
+    }
+
+    /// The sum of all samples of `name` whose labels contain each of `labels` (`listener="game"`); zero when
+    /// there is none.
+    #[must_use]
+    pub fn sum(&self, name: &str, labels: &[&str]) -> f64 {
+        self.samples(name)
+            .filter(|(have, _)| labels.iter().all(|label| have.contains(label)))
+            .map(|(_, value)| value)
+            .sum()
+    }
+
+    /// Is there any sample of that name?
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        self.samples(name).next().is_some()
+    }
+
+    /// The whole text.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    fn samples<'a>(&'a self, name: &'a str) -> impl Iterator<Item = (&'a str, f64)> {
+        self.text.lines().filter_map(move |line| {
+            let rest = line.strip_prefix(name)?;
+            let (labels, value) = match rest.strip_prefix('{') {
+                Some(rest) => rest.rsplit_once('}')?,
+                None => ("", rest),
+            };
+            if !value.starts_with(' ') {
+                return None;
+            }
+            Some((labels, value.trim().parse().ok()?))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn samples_are_found_by_whole_name_and_summed_over_labels() {
+        let text = "# TYPE a gauge\na{l=\"x\",m=\"1\"} 2\na{l=\"y\"} 3\na_total 7\n";
+        let metrics = Metrics::new(text.into());
+        assert!((metrics.sum("a", &[]) - 5.0).abs() < f64::EPSILON);
+        assert!((metrics.sum("a", &["l=\"x\""]) - 2.0).abs() < f64::EPSILON);
+        assert!((metrics.sum("a_total", &[]) - 7.0).abs() < f64::EPSILON);
+        assert!(!metrics.has("b"));
+    }
+}
