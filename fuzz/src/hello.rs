@@ -16,7 +16,9 @@ pub fn run(data: &[u8]) {
 }
 
 /// The key and all that follows it; `None` where the hello is not whole.
-fn read(wire: &[u8], size: usize) -> Result<Option<(Box<str>, Vec<u8>)>, HelloError> {
+type Read = Option<(Box<str>, Vec<u8>)>;
+
+fn read(wire: &[u8], size: usize) -> Result<Read, HelloError> {
     let mut reader = HelloReader::new(MAX);
     let mut at = 0;
     for part in wire.chunks(size) {

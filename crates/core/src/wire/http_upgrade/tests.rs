@@ -61,7 +61,9 @@ fn a_request_is_read_whole_however_it_is_cut() {
 #[test]
 fn the_key_is_found_in_each_of_its_places() {
     let long = "k".repeat(65);
-    let rows: &[(&str, &[&str], Result<Option<&str>, KeyFault>)] = &[
+    /// Target, further header lines, and the key.
+    type Row<'a> = (&'a str, &'a [&'a str], Result<Option<&'a str>, KeyFault>);
+    let rows: &[Row<'_>] = &[
         ("/", &["server-identify: 10.0.0.7:9000"], Ok(Some("10.0.0.7:9000"))),
         ("/", &["SERVER-Identify:10.0.0.7:9000  "], Ok(Some("10.0.0.7:9000"))),
         ("/", &["Server-Identify: caf\u{e9}"], Ok(Some("caf\u{e9}"))),
@@ -208,7 +210,9 @@ fn origins_and_paths_are_the_listed_ones() {
     let paths = [Box::from("/chat"), Box::from("/chat/")];
     let without = PLAIN.replacen("Origin: http://example.com\r\n", "", 1);
     let null = PLAIN.replacen("http://example.com", "null", 1);
-    let rows: &[(&str, &str, &[Box<str>], &[Box<str>], Option<u16>)] = &[
+    /// What it shows, the request, origins and paths listed, and the status if it is refused.
+    type Row<'a> = (&'a str, &'a str, &'a [Box<str>], &'a [Box<str>], Option<u16>);
+    let rows: &[Row<'_>] = &[
         ("listed", PLAIN, &origins, &paths, None),
         (
             "not listed",
