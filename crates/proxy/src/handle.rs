@@ -1,0 +1,298 @@
+//! The one door between the control plane and the workers: commands in, counts and records out.
+
+use std::io;
+use std::net::SocketAddr;
+use std::num::NonZeroU16;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use portcullis_core::endpoint::HostName;
+use portcullis_core::limit::bucket::FailedDials;
+use portcullis_core::name::ListenerName;
+use portcullis_core::outcome::{Ended, Reason, SessionId};
+use portcullis_core::snapshot::Snapshot;
+use portcullis_sys::wake::Wake;
+
+use crate::admission::Admission;
+use crate::meter::{Counts, Meter};
+use crate::outlet::Outlet;
+use crate::session::Arrival;
+use crate::sockets::Sockets;
+
+/// How many questions may wait for the control plane.
+const QUESTIONS: usize = 4096;
+/// How many records may wait to be written.
+const ENDINGS: usize = 65_536;
+
+/// Steers a running data plane. Clones steer the same one.
+#[derive(Clone, Debug)]
+pub struct ProxyHandle {
+    pub(crate) shared: Arc<Shared>,
+}
+
+/// What workers and handles share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    snapshot: Mutex<Arc<Snapshot>>,
+    meters: Mutex<Vec<Arc<Meter>>>,
+    pub(crate) mailboxes: Vec<Mailbox>,
+    pub(crate) questions: Outlet<Question>,
+    pub(crate) endings: Outlet<Told>,
+    pub(crate) admission: Arc<Admission>,
+    pub(crate) tell_opened: AtomicBool,
+    pub(crate) accept_pauses: AtomicU64,
+    pub(crate) bugs: AtomicU64,
+    /// Sessions by worker.
+    pub(crate) loads: Vec<AtomicU32>,
+    /// Does a worker wait for room?
+    pub(crate) someone_paused: AtomicBool,
+    failed_dials: Mutex<Option<(u32, Arc<FailedDials>)>>,
+}
+
+/// Commands for one worker.
+#[derive(Debug)]
+pub(crate) struct Mailbox {
+    commands: Mutex<Vec<Command>>,
+    pub(crate) bell: Wake,
+}
+
+/// What a worker is told.
+#[derive(Debug)]
+pub(crate) enum Command {
+    Apply { snapshot: Arc<Snapshot>, sockets: Sockets, meters: Vec<Arc<Meter>> },
+    StopAccepting,
+    CloseSome { count: u32, reason: Reason },
+    Answer { asked: Asked, answer: Result<Vec<SocketAddr>, NameError> },
+    Adopt(Box<Arrival>),
+    Resume,
+    ShutDown,
+}
+
+/// A question of a session to the control plane.
+#[derive(Clone, Debug)]
+pub struct Question {
+    /// Gives the answer its way back.
+    pub asked: Asked,
+    /// The name to look up.
+    pub host: HostName,
+    /// The port for its addresses; `None` = an SRV look-up gives it.
+    pub port: Option<NonZeroU16>,
+}
+
+/// Who asked. An answer to a session that is gone misses by its generation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Asked {
+    pub(crate) worker: u16,
+    pub(crate) serial: u16,
+    pub(crate) token: u64,
+}
+
+/// Why a name has no address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NameError {
+    /// It does not exist, or has no address.
+    #[error("the name has no address")]
+    NotFound,
+    /// No server answered in time.
+    #[error("no name server answered in time")]
+    Timeout,
+    /// Too many look-ups at a time.
+    #[error("too many look-ups at a time")]
+    Busy,
+}
+
+/// What the data plane tells, once each.
+#[derive(Debug)]
+pub enum Told {
+    /// A session was opened. Told only after [`ProxyHandle::tell_opened`].
+    Opened(Box<Opened>),
+    /// A session ended.
+    Ended(Box<Ended>),
+    /// Something about the whole changed.
+    Event(Event),
+}
+
+/// A session that was opened.
+#[derive(Clone, Debug)]
+pub struct Opened {
+    /// Which session.
+    pub session: SessionId,
+    /// Where it came in.
+    pub listener: ListenerName,
+    /// Who it is.
+    pub client: SocketAddr,
+    /// What it is connected to.
+    pub endpoint: SocketAddr,
+    /// Who a verified token or ticket says it is.
+    pub identity: Option<Box<str>>,
+}
+
+/// A change of the whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// Accepting paused: the process has no file left.
+    AcceptPausedNoFiles,
+    /// Accepting paused: the session maximum is reached.
+    AcceptPausedFull,
+    /// Accepting goes on.
+    AcceptResumed,
+    /// A step of a session ended in a panic; the session was closed.
+    Bug {
+        /// What the panic said.
+        message: Box<str>,
+    },
+    /// A listener or socket option was refused by the kernel; traffic goes on without it.
+    Degraded {
+        /// What does not work, and why.
+        what: Box<str>,
+    },
+}
+
+impl Shared {
+    pub(crate) fn new(snapshot: Arc<Snapshot>, workers: usize, sessions: u32) -> io::Result<Self> {
+        let mailboxes = (0..workers).map(|_| Mailbox::new()).collect::<io::Result<_>>()?;
+        Ok(Self {
+            snapshot: Mutex::new(snapshot),
+            meters: Mutex::new(Vec::new()),
+            mailboxes,
+            questions: Outlet::new(QUESTIONS)?,
+            endings: Outlet::new(ENDINGS)?,
+            admission: Arc::new(Admission::new(sessions)),
+            tell_opened: AtomicBool::new(false),
+            accept_pauses: AtomicU64::new(0),
+            bugs: AtomicU64::new(0),
+            loads: (0..workers).map(|_| AtomicU32::new(0)).collect(),
+            someone_paused: AtomicBool::new(false),
+            failed_dials: Mutex::new(None),
+        })
+    }
+
+    /// The count of failed dials that `limit` asks for; a new limit begins anew.
+    pub(crate) fn failed_dials(&self, limit: Option<u32>) -> Option<Arc<FailedDials>> {
+        let mut held = self.failed_dials.lock().unwrap_or_else(PoisonError::into_inner);
+        let limit = limit?;
+        match &*held {
+            Some((known, table)) if *known == limit => Some(Arc::clone(table)),
+            _ => {
+                let table = Arc::new(FailedDials::new(limit));
+                *held = Some((limit, Arc::clone(&table)));
+                Some(table)
+            }
+        }
+    }
+
+    /// The meters of the sockets' listeners, made where they are missing.
+    pub(crate) fn meters(&self, sockets: &Sockets) -> Vec<Arc<Meter>> {
+        let mut meters = self.meters.lock().unwrap_or_else(PoisonError::into_inner);
+        for bound in sockets.iter() {
+            if !meters.iter().any(|meter| *meter.name() == bound.listener) {
+                meters.push(Arc::new(Meter::new(bound.listener.clone(), self.mailboxes.len())));
+            }
+        }
+        meters.clone()
+    }
+}
+
+impl Mailbox {
+    fn new() -> io::Result<Self> {
+        Ok(Self { commands: Mutex::new(Vec::new()), bell: Wake::new()? })
+    }
+
+    pub(crate) fn put(&self, command: Command) {
+        self.commands.lock().unwrap_or_else(PoisonError::into_inner).push(command);
+        self.bell.ring();
+    }
+
+    pub(crate) fn take(&self) -> Vec<Command> {
+        self.bell.hush();
+        std::mem::take(&mut *self.commands.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl ProxyHandle {
+    /// Puts a snapshot and its sockets in force. Live sessions keep theirs; sockets that are gone are
+    /// emptied of what is queued, then closed.
+    pub fn apply(&self, snapshot: Arc<Snapshot>, sockets: Sockets) {
+        *self.shared.snapshot.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&snapshot);
+        let meters = self.shared.meters(&sockets);
+        for mailbox in &self.shared.mailboxes {
+            let (snapshot, sockets) = (Arc::clone(&snapshot), sockets.clone());
+            mailbox.put(Command::Apply { snapshot, sockets, meters: meters.clone() });
+        }
+    }
+
+    /// The snapshot in force.
+    #[must_use]
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        Arc::clone(&self.shared.snapshot.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Takes what is queued at every listener, then closes them. Drop other clones of the sockets first.
+    pub fn stop_accepting(&self) {
+        self.shared.mailboxes.iter().for_each(|mailbox| mailbox.put(Command::StopAccepting));
+    }
+
+    /// Closes at most `count` sessions, spread over the workers.
+    pub fn close_some(&self, count: u32, reason: Reason) {
+        let workers = u32::try_from(self.shared.mailboxes.len()).unwrap_or(1).max(1);
+        for (index, mailbox) in (0u32..).zip(&self.shared.mailboxes) {
+            let share = count / workers + u32::from(index < count % workers);
+            if share > 0 {
+                mailbox.put(Command::CloseSome { count: share, reason });
+            }
+        }
+    }
+
+    /// Ends every session and every worker at once.
+    pub fn shut_down(&self) {
+        self.shared.mailboxes.iter().for_each(|mailbox| mailbox.put(Command::ShutDown));
+    }
+
+    /// Live sessions, those that are still opening included.
+    #[must_use]
+    pub fn sessions(&self) -> u32 {
+        self.shared.admission.live()
+    }
+
+    /// Questions of sessions, each to be answered with [`ProxyHandle::answer`].
+    #[must_use]
+    pub fn questions(&self) -> &Outlet<Question> {
+        &self.shared.questions
+    }
+
+    /// Records to be logged.
+    #[must_use]
+    pub fn endings(&self) -> &Outlet<Told> {
+        &self.shared.endings
+    }
+
+    /// Says whether opened sessions are told, not only ended ones.
+    pub fn tell_opened(&self, wanted: bool) {
+        self.shared.tell_opened.store(wanted, Ordering::Relaxed);
+    }
+
+    /// Answers a question; an answer that comes too late does nothing.
+    pub fn answer(&self, asked: Asked, answer: Result<Vec<SocketAddr>, NameError>) {
+        if let Some(mailbox) = self.shared.mailboxes.get(usize::from(asked.worker)) {
+            mailbox.put(Command::Answer { asked, answer });
+        }
+    }
+
+    /// Sums every counter.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        let meters = self.shared.meters.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut listeners: Vec<_> = meters.iter().map(|meter| meter.counts()).collect();
+        drop(meters);
+        listeners.sort_by(|left, right| left.name.cmp(&right.name));
+        Counts {
+            listeners,
+            sessions: self.sessions(),
+            session_maximum: self.shared.admission.maximum(),
+            accept_pauses: self.shared.accept_pauses.load(Ordering::Relaxed),
+            bugs: self.shared.bugs.load(Ordering::Relaxed),
+            questions_dropped: self.shared.questions.dropped(),
+            endings_dropped: self.shared.endings.dropped(),
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! What a worker lends to the session it steps: buffers, pools, the clock and the way out.
+
+use std::io;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use portcullis_core::limit::bucket::FailedDials;
+use portcullis_core::wheel::Tick;
+use portcullis_sys::epoll::Poller;
+use portcullis_sys::splice::Pipe;
+
+use crate::handle::{Question, Shared, Told};
+use crate::near::Near;
+use crate::ring::Rings;
+
+/// The read buffer of a worker, in bytes.
+pub(crate) const BUFFER: usize = 64 * 1024;
+/// Pipes a worker may have; without one a direction copies.
+const PIPES: usize = 64;
+/// Expensive steps (signatures, sealed boxes) in one turn; the rest wait for the next.
+pub(crate) const EXPENSIVE: usize = 8;
+
+/// What a worker lends.
+#[derive(Debug)]
+pub(crate) struct Io {
+    pub(crate) worker: u16,
+    pub(crate) poller: Poller,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) buffer: Box<[u8]>,
+    pub(crate) rings: Rings,
+    pub(crate) pipes: Pipes,
+    pub(crate) clock: Clock,
+    pub(crate) near: Near,
+    /// Was `near` refused by the kernel before? It is told once.
+    pub(crate) near_refused: bool,
+    pub(crate) failed_dials: Option<Arc<FailedDials>>,
+    /// The moment of this turn.
+    pub(crate) now: Tick,
+    /// Expensive steps left in this turn.
+    pub(crate) expensive: usize,
+    pub(crate) questions: Vec<Question>,
+    pub(crate) told: Vec<Told>,
+}
+
+impl Io {
+    pub(crate) fn new(worker: u16, shared: Arc<Shared>, clock: Clock) -> io::Result<Self> {
+        Ok(Self {
+            worker,
+            poller: Poller::new()?,
+            shared,
+            buffer: vec![0; BUFFER].into_boxed_slice(),
+            rings: Rings::default(),
+            pipes: Pipes::default(),
+            clock,
+            near: Near::of_system(),
+            near_refused: false,
+            failed_dials: None,
+            now: Tick(0),
+            expensive: EXPENSIVE,
+            questions: Vec::new(),
+            told: Vec::new(),
+        })
+    }
+
+    /// Reads the clock and renews what is rationed by the turn.
+    pub(crate) fn begin_turn(&mut self) {
+        self.now = self.clock.now();
+        self.expensive = EXPENSIVE;
+    }
+
+    /// May this client cause another dial?
+    pub(crate) fn may_dial(&self, client: IpAddr) -> bool {
+        self.failed_dials.as_ref().is_none_or(|dials| dials.allows(client, self.now.since(Tick(0))))
+    }
+
+    /// Counts a session that ended for lack of its endpoint against its client.
+    pub(crate) fn charge_failed_dial(&self, client: IpAddr) {
+        if let Some(dials) = &self.failed_dials {
+            dials.failed(client, self.now.since(Tick(0)));
+        }
+    }
+
+    /// Hands over what this turn has asked and told.
+    pub(crate) fn end_turn(&mut self) {
+        self.shared.questions.put(&mut self.questions);
+        self.shared.endings.put(&mut self.told);
+    }
+}
+
+/// Ticks from the monotonic clock, and the wall clock they began at.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Clock {
+    epoch: Instant,
+    epoch_wall: SystemTime,
+}
+
+impl Clock {
+    pub(crate) fn start() -> Self {
+        Self { epoch: Instant::now(), epoch_wall: SystemTime::now() }
+    }
+
+    pub(crate) fn now(&self) -> Tick {
+        Tick(u64::try_from(self.epoch.elapsed().as_millis()).unwrap_or(u64::MAX))
+    }
+
+    /// How long to wait for `at`.
+    pub(crate) fn until(&self, at: Tick) -> Duration {
+        Duration::from_millis(at.0).saturating_sub(self.epoch.elapsed())
+    }
+
+    /// The wall clock, for expiry times.
+    pub(crate) fn wall_now(&self) -> SystemTime {
+        SystemTime::now()
+    }
+
+    /// The wall clock at `tick`, for the log only.
+    pub(crate) fn wall(&self, tick: Tick) -> SystemTime {
+        self.epoch_wall + Duration::from_millis(tick.0)
+    }
+}
+
+/// A worker's pipes.
+#[derive(Debug, Default)]
+pub(crate) struct Pipes {
+    free: Vec<Pipe>,
+    made: usize,
+}
+
+impl Pipes {
+    /// Takes an empty pipe; `None` when all are in use or no file is left.
+    pub(crate) fn take(&mut self) -> Option<Pipe> {
+        if let Some(pipe) = self.free.pop() {
+            return Some(pipe);
+        }
+        if self.made >= PIPES {
+            return None;
+        }
+        let pipe = Pipe::new().ok()?;
+        self.made += 1;
+        Some(pipe)
+    }
+
+    /// Gives a pipe back; one with bytes in it is closed.
+    pub(crate) fn give(&mut self, pipe: Pipe) {
+        if pipe.held() == 0 {
+            self.free.push(pipe);
+        } else {
+            self.made -= 1;
+        }
+    }
+}

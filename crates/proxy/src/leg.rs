@@ -1,0 +1,387 @@
+//! One side of a session: a transport, a codec on it, and the bytes it could not send yet.
+//!
+//! A leg is an enum of transports times an enum of codecs, not a trait: the relay asks it for units of
+//! payload and gives it units of payload, and everything a protocol wants for itself (pongs, closes)
+//! stays inside. Every method makes progress or says why not; none blocks.
+
+mod ws;
+
+use std::io::{self, IoSlice};
+
+use portcullis_core::config;
+use portcullis_core::outcome::Reason;
+use portcullis_core::wire::http_upgrade::{MAX_HEAD, UpgradeReader, UpgradeStep};
+use portcullis_core::wire::ws::{Opcode, header as ws_header};
+use portcullis_sys::epoll::{Event, Interest, Poller};
+use portcullis_sys::socket::Socket;
+
+use crate::io::Io;
+use crate::ring::{Ring, Rings};
+pub(crate) use ws::Ws;
+
+/// One side of a session.
+#[derive(Debug)]
+pub(crate) struct Leg {
+    wire: Wire,
+    codec: Codec,
+    ring: Option<Box<Ring>>,
+    unread: Option<Box<[u8]>>,
+    state: State,
+}
+
+/// The transport.
+#[derive(Debug)]
+enum Wire {
+    Tcp(Socket),
+}
+
+/// What is spoken on the transport.
+#[derive(Debug)]
+pub(crate) enum Codec {
+    /// Payload as it is.
+    Raw,
+    /// An HTTP request that asks for RFC 6455 messages.
+    Upgrading(Box<UpgradeReader>),
+    /// RFC 6455 messages.
+    Ws(Box<Ws>),
+}
+
+/// What opening a client's leg has come to.
+#[derive(Debug)]
+pub(crate) enum Opened {
+    /// It waits for more.
+    NotYet,
+    /// Transport and codec are ready; the codec may have brought a key.
+    Ready(Option<Box<str>>),
+    /// The client does not speak the codec; it was told so.
+    Refused,
+    /// The client ended its direction, or is gone.
+    Ended,
+}
+
+/// What is known of both directions.
+#[derive(Clone, Copy, Debug, Default)]
+struct State {
+    /// The transport may have something to read.
+    may_read: bool,
+    /// The peer's end is queued: a short read is not the last.
+    end_queued: bool,
+    /// The peer ended its direction, and all before it was read.
+    ended: bool,
+    /// The connection is broken.
+    broken: bool,
+    /// The kernel said that it is broken; bytes may still be queued before the error.
+    hung_up: bool,
+    /// Our direction is ended: what is written is dropped.
+    shut: bool,
+}
+
+/// What a read gave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Received {
+    /// So many bytes, and there may be more.
+    Some(usize),
+    /// So many bytes (or none), and there are no more.
+    Last(usize),
+    /// The peer ended its direction.
+    Eof,
+    /// The connection is broken.
+    Broken,
+}
+
+impl Leg {
+    /// A leg on a connected (or connecting) socket.
+    pub(crate) fn tcp(socket: Socket) -> Self {
+        let state = State::default();
+        Self { wire: Wire::Tcp(socket), codec: Codec::Raw, ring: None, unread: None, state }
+    }
+
+    /// A leg on a connection that a client made.
+    pub(crate) fn accepted(socket: Socket, upgrades: bool) -> Self {
+        let codec = if upgrades { Codec::Upgrading(Box::default()) } else { Codec::Raw };
+        Self { codec, ..Self::tcp(socket) }
+    }
+
+    /// Watches the transport under `token`.
+    pub(crate) fn watch(&self, poller: &Poller, token: u64) -> io::Result<()> {
+        match &self.wire {
+            Wire::Tcp(socket) => poller.add(socket, token, Interest::Edge),
+        }
+    }
+
+    /// Takes note of what the poller saw.
+    pub(crate) fn note(&mut self, event: &Event) {
+        self.state.may_read |= event.readable;
+        self.state.end_queued |= event.ended;
+        self.state.hung_up |= event.broken;
+    }
+
+    /// Gets transport and codec of a client's leg ready.
+    pub(crate) fn open(&mut self, settings: &config::Listener, io: &mut Io) -> Opened {
+        let (Codec::Upgrading(_), Some(ws)) = (&self.codec, &settings.ws) else { return Opened::Ready(None) };
+        let rules = ws::rules(ws, settings.hello_max_bytes);
+        let mut room = MAX_HEAD;
+        while self.may_read() {
+            let count = match self.receive(&mut io.buffer[..room]) {
+                Received::Some(count) | Received::Last(count) => count,
+                Received::Eof | Received::Broken => return Opened::Ended,
+            };
+            let Codec::Upgrading(reader) = &mut self.codec else { break };
+            match reader.handle_bytes(&io.buffer[..count], &rules) {
+                Ok(UpgradeStep::NeedMore { at_most }) => room = at_most.clamp(1, io.buffer.len()),
+                Ok(UpgradeStep::Done { upgrade, response, surplus }) => {
+                    self.write_wire([&[], &[], &response], &mut io.rings);
+                    self.codec = Codec::Ws(Box::new(Ws::new(ws)));
+                    self.put_back(surplus);
+                    return Opened::Ready(upgrade.key.unwrap_or_default());
+                }
+                Err(error) => {
+                    self.write_wire([&[], &[], error.response()], &mut io.rings);
+                    self.codec = Codec::Raw;
+                    return Opened::Refused;
+                }
+            }
+        }
+        Opened::NotYet
+    }
+
+    /// Gives bytes back that were read too far; they are the next that are received.
+    pub(crate) fn put_back(&mut self, unread: Box<[u8]>) {
+        if !unread.is_empty() {
+            self.unread = Some(unread);
+        }
+    }
+
+    /// The codec.
+    pub(crate) fn codec(&mut self) -> &mut Codec {
+        &mut self.codec
+    }
+
+    /// The socket, when bytes may move on it without this process looking at them.
+    pub(crate) fn plain(&self) -> Option<&Socket> {
+        match (&self.wire, &self.codec) {
+            (Wire::Tcp(socket), Codec::Raw) if self.unread.is_none() => Some(socket),
+            _ => None,
+        }
+    }
+
+    /// Did a connect succeed? Call once the poller saw it writable.
+    pub(crate) fn connected(&self) -> io::Result<()> {
+        match &self.wire {
+            Wire::Tcp(socket) if self.state.hung_up => socket.take_error(),
+            Wire::Tcp(_) => Ok(()),
+        }
+    }
+
+    /// Might there be something to read?
+    pub(crate) fn may_read(&self) -> bool {
+        (self.state.may_read || self.unread.is_some()) && !self.has_ended()
+    }
+
+    /// Has the peer ended its direction, with everything before it read?
+    pub(crate) fn has_ended(&self) -> bool {
+        self.state.ended
+    }
+
+    /// Is the connection broken?
+    pub(crate) fn is_broken(&self) -> bool {
+        self.state.broken
+    }
+
+    /// Did the kernel report it broken, though bytes may still be queued?
+    pub(crate) fn hung_up(&self) -> bool {
+        self.state.hung_up
+    }
+
+    /// Is our direction ended?
+    pub(crate) fn is_shut(&self) -> bool {
+        self.state.shut
+    }
+
+    /// Does it hold bytes that could not be sent yet?
+    pub(crate) fn is_blocked(&self) -> bool {
+        self.ring.is_some()
+    }
+
+    /// Marks the connection as broken, as a failed write has shown. What the peer sent before is still
+    /// queued, so it is read to its end first.
+    pub(crate) fn mark_broken(&mut self) {
+        self.state.broken = true;
+        self.state.may_read = true;
+        self.state.end_queued = true;
+    }
+
+    /// Marks the peer's direction as ended, as a codec or a pipe has shown.
+    pub(crate) fn mark_ended(&mut self) {
+        self.state.ended = true;
+    }
+
+    /// Marks the transport as drained, as a pipe has shown.
+    pub(crate) fn mark_drained(&mut self) {
+        self.state.may_read = self.state.end_queued;
+    }
+
+    /// Reads wire bytes into `buffer`.
+    pub(crate) fn receive(&mut self, buffer: &mut [u8]) -> Received {
+        if let Some(unread) = self.unread.take() {
+            let count = unread.len().min(buffer.len());
+            buffer[..count].copy_from_slice(&unread[..count]);
+            self.put_back(unread[count..].into());
+            return Received::Some(count);
+        }
+        let Wire::Tcp(socket) = &self.wire;
+        match socket.recv(buffer) {
+            Ok(0) => {
+                self.state.ended = true;
+                self.state.may_read = false;
+                // A connection whose write failed before ends here too: the kernel tells an error once.
+                if self.state.broken { Received::Broken } else { Received::Eof }
+            }
+            // A short read of a stream socket means drained, unless an end is queued behind it.
+            Ok(count) if count < buffer.len() && !self.state.end_queued => {
+                self.state.may_read = false;
+                Received::Last(count)
+            }
+            Ok(count) => Received::Some(count),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.state.may_read = false;
+                Received::Last(0)
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Received::Some(0),
+            Err(_) => {
+                self.state.broken = true;
+                self.state.ended = true;
+                Received::Broken
+            }
+        }
+    }
+
+    /// Sends payload of the stream, after `lead`; what there is no room for is kept.
+    pub(crate) fn write(&mut self, lead: &[u8], mut payload: &[u8], rings: &mut Rings) {
+        if !matches!(self.codec, Codec::Ws(_)) {
+            return self.write_wire([&[], lead, payload], rings);
+        }
+        while let Codec::Ws(ws) = &mut self.codec
+            && let Some(chunk) = ws.encode(&mut payload)
+        {
+            self.write_wire([&chunk.header, &[], chunk.bytes], rings);
+        }
+    }
+
+    /// Sends a message of the gateway itself: bytes of the stream, or one binary message.
+    pub(crate) fn say(&mut self, message: &[u8], rings: &mut Rings) {
+        match &self.codec {
+            _ if message.is_empty() => {}
+            Codec::Raw | Codec::Upgrading(_) => self.write_wire([&[], &[], message], rings),
+            Codec::Ws(_) => {
+                let header = ws_header(Opcode::Binary, true, message.len() as u64, None);
+                self.write_wire([&header, &[], message], rings);
+            }
+        }
+    }
+
+    /// Sends bytes as they are, behind what is kept.
+    pub(crate) fn write_wire(&mut self, parts: [&[u8]; 3], rings: &mut Rings) {
+        if self.state.shut || self.state.broken {
+            return;
+        }
+        let mut sent = 0;
+        if self.ring.is_none() {
+            sent = match self.send(parts) {
+                Ok(sent) => sent,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
+                Err(_) => return self.mark_broken(),
+            };
+            if sent == parts.iter().map(|part| part.len()).sum::<usize>() {
+                return;
+            }
+        }
+        let ring = self.ring.get_or_insert_with(|| rings.take());
+        for part in parts {
+            let skip = sent.min(part.len());
+            ring.push(&part[skip..]);
+            sent -= skip;
+        }
+    }
+
+    fn send(&self, parts: [&[u8]; 3]) -> io::Result<usize> {
+        let Wire::Tcp(socket) = &self.wire;
+        match parts {
+            [&[], &[], only] => socket.send(only),
+            [first, second, third] => {
+                socket.send_parts(&[IoSlice::new(first), IoSlice::new(second), IoSlice::new(third)])
+            }
+        }
+    }
+
+    /// Sends what is kept, then what the codec itself has to say.
+    pub(crate) fn flush(&mut self, rings: &mut Rings) {
+        if let Some(ring) = &mut self.ring {
+            let Wire::Tcp(socket) = &self.wire;
+            match socket.send(ring.unsent()) {
+                Ok(sent) => ring.advance(sent),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(_) => {
+                    self.ring = None;
+                    return self.mark_broken();
+                }
+            }
+            if !ring.unsent().is_empty() {
+                return;
+            }
+            if let Some(ring) = self.ring.take() {
+                rings.give(ring);
+            }
+        }
+        if let Codec::Ws(ws) = &mut self.codec
+            && let Some(frame) = ws.take_own()
+        {
+            self.write_wire([&[], &[], &frame], rings);
+        }
+    }
+
+    /// Says goodbye in the codec's words, if it has any for `reason`.
+    pub(crate) fn bid_farewell(&mut self, reason: Reason, rings: &mut Rings) {
+        if let Codec::Ws(ws) = &mut self.codec {
+            ws.close(ws::close_code(reason));
+            self.flush(rings);
+        }
+    }
+
+    /// Can our direction end while the peer's goes on?
+    pub(crate) fn can_half_close(&self) -> bool {
+        matches!(self.codec, Codec::Raw)
+    }
+
+    /// Ends our direction. Call when nothing is kept.
+    pub(crate) fn shut(&mut self) {
+        if !self.state.shut && !self.state.broken {
+            let Wire::Tcp(socket) = &self.wire;
+            // It fails only on a connection that is gone, which the next read tells too.
+            let _gone = socket.shut_write();
+        }
+        self.state.shut = true;
+    }
+
+    /// Bytes sent that the peer has not acknowledged yet.
+    pub(crate) fn unacknowledged(&self) -> usize {
+        let Wire::Tcp(socket) = &self.wire;
+        socket.unacknowledged().unwrap_or(0)
+    }
+
+    /// Makes the close that follows a reset.
+    pub(crate) fn reset(&mut self) {
+        let Wire::Tcp(socket) = &self.wire;
+        socket.reset_on_close();
+        self.state.broken = true;
+    }
+}
+
+/// The messages of a listener, ready for its codec.
+pub(crate) fn message(hello: config::Hello, text: &[u8]) -> Vec<u8> {
+    match hello {
+        _ if text.is_empty() => Vec::new(),
+        config::Hello::LengthPrefixed => portcullis_core::wire::hello::length_prefixed(text),
+        config::Hello::Header | config::Hello::None => text.to_vec(),
+    }
+}

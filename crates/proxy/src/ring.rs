@@ -1,0 +1,55 @@
+//! Unsent bytes of one direction, and the pool their room comes from.
+
+/// A ring's room is kept for the next user only up to this size, in bytes.
+const KEPT_ROOM: usize = 128 * 1024;
+/// At most this many are kept per worker.
+const KEPT_RINGS: usize = 32;
+
+/// Bytes that a peer had no room for yet, as they go on the wire.
+///
+/// While it holds anything the other side is not read, so it never holds more than one turn's read
+/// (64 KiB and the headers around it) or one assembled message.
+#[derive(Debug, Default)]
+pub(crate) struct Ring {
+    bytes: Vec<u8>,
+    sent: usize,
+}
+
+impl Ring {
+    /// What is still to be sent.
+    pub(crate) fn unsent(&self) -> &[u8] {
+        &self.bytes[self.sent..]
+    }
+
+    /// Marks `count` bytes as sent.
+    pub(crate) fn advance(&mut self, count: usize) {
+        self.sent += count;
+    }
+
+    /// Adds bytes behind what is there.
+    pub(crate) fn push(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
+    }
+}
+
+/// Rings that nobody uses.
+#[derive(Debug, Default)]
+pub(crate) struct Rings {
+    free: Vec<Box<Ring>>,
+}
+
+impl Rings {
+    /// Takes an empty ring.
+    pub(crate) fn take(&mut self) -> Box<Ring> {
+        self.free.pop().unwrap_or_default()
+    }
+
+    /// Gives a ring back; its bytes are forgotten.
+    pub(crate) fn give(&mut self, mut ring: Box<Ring>) {
+        if self.free.len() < KEPT_RINGS && ring.bytes.capacity() <= KEPT_ROOM {
+            ring.bytes.clear();
+            ring.sent = 0;
+            self.free.push(ring);
+        }
+    }
+}

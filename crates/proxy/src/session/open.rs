@@ -1,0 +1,387 @@
+//! Doing what the opening machine says: greet, resolve, dial, tell.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU16;
+use std::sync::Arc;
+
+use portcullis_core::config::Dial;
+use portcullis_core::endpoint::{Endpoint, Host, HostName};
+use portcullis_core::opening::{Action, DialError, Dialling, Input, Opening, Terms};
+use portcullis_core::outcome::Reason;
+use portcullis_core::resolver::{Ask, Resolved, Target};
+use portcullis_core::snapshot::{ListenerPlan, Upstream};
+use portcullis_core::wheel::Tick;
+use portcullis_sys::epoll::Event;
+use portcullis_sys::socket::{Socket, Tuning};
+
+use crate::handle::{Asked, NameError, Question};
+use crate::io::Io;
+use crate::leg::{Leg, Opened, Received, message};
+use crate::session::{Phase, Session, Step};
+
+/// What a session is while it opens: the machine and what its actions need.
+#[derive(Debug)]
+pub(super) struct Gate {
+    machine: Opening,
+    greeted: bool,
+    read_at_most: usize,
+    /// A key whose turn for an expensive step has not come.
+    key: Option<Option<Box<str>>>,
+    plan: Plan,
+    awaited: Option<Awaited>,
+    serial: u16,
+    connected: bool,
+}
+
+/// What may be dialled.
+#[derive(Debug)]
+enum Plan {
+    Nothing,
+    /// Checked addresses, in turn.
+    Addresses {
+        list: Vec<SocketAddr>,
+        next: usize,
+    },
+    /// Endpoints as the upstream picks them.
+    Upstream {
+        upstream: Arc<Upstream>,
+        tried: Vec<Endpoint>,
+    },
+}
+
+/// What an answer of the control plane is for.
+#[derive(Debug)]
+enum Awaited {
+    /// The addresses of a key's target; each must be allowed.
+    Target(HostName),
+    /// The addresses of an upstream's endpoint.
+    Endpoint,
+}
+
+impl Gate {
+    pub(super) fn new(plan: &ListenerPlan, now: Tick) -> Self {
+        Self {
+            machine: Opening::new(Terms::from(&plan.settings), now),
+            greeted: false,
+            read_at_most: 0,
+            key: None,
+            plan: Plan::Nothing,
+            awaited: None,
+            serial: 0,
+            connected: false,
+        }
+    }
+
+    pub(super) fn is_greeting(&self) -> bool {
+        self.machine.is_greeting()
+    }
+
+    pub(super) fn poll_timeout(&self) -> Tick {
+        self.machine.poll_timeout()
+    }
+
+    /// The poller saw something of the endpoint: the attempt is decided.
+    pub(super) fn endpoint_moved(&mut self, event: &Event) {
+        self.connected |= event.writable;
+    }
+}
+
+impl Session {
+    /// Goes on with the opening as far as possible.
+    pub(super) fn open(&mut self, io: &mut Io) -> Step {
+        if self.client.hung_up() && !self.is_greeting() {
+            return self.feed(Input::ClientGone, io);
+        }
+        let Phase::Opening(gate) = &mut self.phase else { return Step::Wait };
+        if let Some(key) = gate.key.take() {
+            return self.resolve(key, io);
+        }
+        if gate.connected {
+            gate.connected = false;
+            return self.endpoint_decided(io);
+        }
+        if !gate.greeted {
+            match self.client.open(&self.plan.settings, io) {
+                Opened::NotYet => {}
+                Opened::Ready(key) => {
+                    if let Phase::Opening(gate) = &mut self.phase {
+                        gate.greeted = true;
+                    }
+                    return self.feed(Input::ClientOpen(key), io);
+                }
+                Opened::Refused => return self.part(Reason::HelloMalformed, io),
+                Opened::Ended => return self.feed(Input::ClientEnded, io),
+            }
+        } else if gate.read_at_most > 0 && gate.is_greeting() && self.client.may_read() {
+            return self.read_hello(io);
+        }
+        self.feed_due(io)
+    }
+
+    fn feed_due(&mut self, io: &mut Io) -> Step {
+        match &self.phase {
+            Phase::Opening(gate) if io.now >= gate.poll_timeout() => self.feed(Input::Due, io),
+            _ => Step::Wait,
+        }
+    }
+
+    /// Feeds the machine and does what it says.
+    fn feed(&mut self, input: Input<'_>, io: &mut Io) -> Step {
+        let Phase::Opening(gate) = &mut self.phase else { return Step::Wait };
+        let action = gate.machine.handle(io.now, input);
+        self.act(action, io)
+    }
+
+    fn act(&mut self, action: Action, io: &mut Io) -> Step {
+        match action {
+            Action::Wait => Step::Wait,
+            Action::Read(at_most) => {
+                if let Phase::Opening(gate) = &mut self.phase {
+                    gate.read_at_most = at_most;
+                }
+                if self.client.may_read() { self.read_hello(io) } else { Step::Wait }
+            }
+            Action::Resolve(key) => self.resolve(key, io),
+            Action::Dial => self.dial(io),
+            Action::AbandonDial => self.dial_failed(DialError::Timeout, io),
+            Action::Relay { surplus } => self.begin_relay(surplus, io),
+            Action::Refuse(reason) => self.refuse(reason, io),
+            Action::Close(reason) => self.over(reason),
+        }
+    }
+
+    /// Reads no more than the hello may still need, so that a stream's bytes stay in the kernel.
+    fn read_hello(&mut self, io: &mut Io) -> Step {
+        let Phase::Opening(gate) = &mut self.phase else { return Step::Wait };
+        let room = gate.read_at_most.min(io.buffer.len());
+        let action = match self.client.receive(&mut io.buffer[..room]) {
+            Received::Last(0) => return self.feed_due(io),
+            Received::Some(count) | Received::Last(count) => {
+                gate.machine.handle(io.now, Input::Bytes(&io.buffer[..count]))
+            }
+            Received::Eof => gate.machine.handle(io.now, Input::ClientEnded),
+            Received::Broken => gate.machine.handle(io.now, Input::ClientGone),
+        };
+        self.act(action, io)
+    }
+
+    /// Finds the target of a key; a signature waits for a turn that can afford it.
+    fn resolve(&mut self, key: Option<Box<str>>, io: &mut Io) -> Step {
+        let Phase::Opening(gate) = &mut self.phase else { return Step::Wait };
+        let plan = Arc::clone(&self.plan);
+        if plan.route.resolver.is_expensive() {
+            if io.expensive == 0 {
+                gate.key = Some(key);
+                return Step::Again;
+            }
+            io.expensive -= 1;
+        }
+        let client = self.client_address.ip();
+        if !io.may_dial(client) {
+            return self.feed(Input::Unresolved(Reason::DialBudget), io);
+        }
+        let ask = Ask { key: key.as_deref().unwrap_or_default(), client, now: io.clock.wall_now() };
+        match plan.route.resolver.resolve(&ask, &self.snapshot.own) {
+            Ok(Resolved { target, identity }) => {
+                self.identity = identity;
+                self.aim(target, io)
+            }
+            Err(refusal) => self.feed(Input::Unresolved(refusal.into()), io),
+        }
+    }
+
+    /// The target is known: dial it, or ask for its addresses first.
+    fn aim(&mut self, target: Target, io: &mut Io) -> Step {
+        let Phase::Opening(gate) = &mut self.phase else { return Step::Wait };
+        let dial = &self.plan.route.dial;
+        match target {
+            Target::Address(address) => {
+                self.target = Some(address.to_string().into());
+                gate.plan = Plan::Addresses { list: vec![address], next: 0 };
+                let plan = dialling(dial, true);
+                self.feed(Input::Resolved(plan), io)
+            }
+            Target::Name { host, port } => {
+                self.target = Some(format!("{}:{port}", host.as_str()).into());
+                self.ask(Awaited::Target(host.clone()), host, Some(port), io)
+            }
+            Target::Service { host } => {
+                self.target = Some(host.as_str().into());
+                self.ask(Awaited::Target(host.clone()), host, None, io)
+            }
+            Target::Upstream(name) => {
+                let upstream = self.snapshot.upstream(&name).cloned();
+                let upstream = upstream.or_else(|| self.plan.route.default.clone());
+                let Some(upstream) = upstream else {
+                    return self.feed(Input::Unresolved(Reason::KeyUnknown), io);
+                };
+                self.target = Some(name.as_str().into());
+                let plan = dialling(&upstream.settings.dial, upstream.endpoints().count() == 1);
+                gate.plan = Plan::Upstream { upstream, tried: Vec::new() };
+                self.feed(Input::Resolved(plan), io)
+            }
+        }
+    }
+
+    fn ask(&mut self, awaited: Awaited, host: HostName, port: Option<NonZeroU16>, io: &mut Io) -> Step {
+        let Phase::Opening(gate) = &mut self.phase else { return Step::Wait };
+        gate.serial = gate.serial.wrapping_add(1);
+        gate.awaited = Some(awaited);
+        let asked = Asked { worker: io.worker, serial: gate.serial, token: self.token };
+        io.questions.push(Question { asked, host, port });
+        Step::Wait
+    }
+
+    /// Takes the control plane's answer; one to an earlier question does nothing.
+    pub(crate) fn answer(
+        &mut self,
+        serial: u16,
+        answer: Result<Vec<SocketAddr>, NameError>,
+        io: &mut Io,
+    ) -> Step {
+        let Phase::Opening(gate) = &mut self.phase else { return Step::Wait };
+        if gate.serial != serial {
+            return Step::Wait;
+        }
+        match (gate.awaited.take(), answer) {
+            (None, _) => Step::Wait,
+            (Some(Awaited::Target(host)), Ok(answers)) => self.admit(&host, &answers, io),
+            (Some(Awaited::Target(_)), Err(_)) => self.feed(Input::Unresolved(Reason::NameNotFound), io),
+            (Some(Awaited::Endpoint), Ok(answers)) if !answers.is_empty() => self.connect(answers[0], io),
+            (Some(Awaited::Endpoint), _) => self.dial_failed(DialError::Unreachable, io),
+        }
+    }
+
+    /// Every address of a name is checked; only checked addresses are dialled.
+    fn admit(&mut self, host: &HostName, answers: &[SocketAddr], io: &mut Io) -> Step {
+        let (resolver, own) = (&self.plan.route.resolver, &self.snapshot.own);
+        let client = self.client_address.ip();
+        let checked: Vec<_> =
+            answers.iter().map(|answer| resolver.admit(client, own, host, *answer)).collect();
+        let allowed: Vec<SocketAddr> =
+            checked.iter().filter_map(|address| address.as_ref().ok().copied()).collect();
+        if allowed.is_empty() {
+            let refused = checked.into_iter().find_map(Result::err);
+            return self.feed(Input::Unresolved(refused.map_or(Reason::NameNotFound, Reason::from)), io);
+        }
+        let plan = dialling(&self.plan.route.dial, allowed.len() == 1);
+        if let Phase::Opening(gate) = &mut self.phase {
+            gate.plan = Plan::Addresses { list: allowed, next: 0 };
+        }
+        self.feed(Input::Resolved(plan), io)
+    }
+
+    /// Begins one attempt; a new attempt at an upstream takes a new lease.
+    fn dial(&mut self, io: &mut Io) -> Step {
+        self.endpoint = None;
+        self.lease = None;
+        let Phase::Opening(gate) = &mut self.phase else { return Step::Wait };
+        let host = match &mut gate.plan {
+            Plan::Nothing => return self.dial_failed(DialError::NoEndpoint, io),
+            Plan::Addresses { list, next } => {
+                let address = list[*next % list.len()];
+                *next += 1;
+                return self.connect(address, io);
+            }
+            Plan::Upstream { upstream, tried } => {
+                let Some(lease) = upstream.lease(tried) else {
+                    return self.dial_failed(DialError::NoEndpoint, io);
+                };
+                let endpoint = lease.endpoint().address.clone();
+                tried.push(endpoint.clone());
+                self.lease = Some(lease);
+                endpoint
+            }
+        };
+        match host.host {
+            Host::Ip(ip) => self.connect(SocketAddr::new(ip, host.port.get()), io),
+            Host::Name(name) => self.ask(Awaited::Endpoint, name, Some(host.port), io),
+        }
+    }
+
+    fn connect(&mut self, address: SocketAddr, io: &mut Io) -> Step {
+        let Phase::Opening(gate) = &mut self.phase else { return Step::Wait };
+        gate.connected = false;
+        let dial = match &gate.plan {
+            Plan::Upstream { upstream, .. } => &upstream.settings.dial,
+            Plan::Nothing | Plan::Addresses { .. } => &self.plan.route.dial,
+        };
+        let congestion = io.near.congestion(&dial.congestion, address.ip(), &self.snapshot.config);
+        let tuning = Tuning { congestion, ..Tuning::default() };
+        self.endpoint_address = Some(address);
+        let leg = Socket::connect(address, source(dial, address, self.id.0), &tuning).map(Leg::tcp);
+        match leg.and_then(|leg| leg.watch(&io.poller, self.token | 1).map(|()| leg)) {
+            Ok(leg) => {
+                self.endpoint = Some(leg);
+                Step::Wait
+            }
+            Err(error) => self.dial_failed(why(&error), io),
+        }
+    }
+
+    /// The poller saw the endpoint's socket writable or broken.
+    fn endpoint_decided(&mut self, io: &mut Io) -> Step {
+        match self.endpoint.as_ref().map(Leg::connected) {
+            Some(Ok(())) => self.feed(Input::EndpointOpen, io),
+            Some(Err(error)) => self.dial_failed(why(&error), io),
+            None => Step::Wait,
+        }
+    }
+
+    fn dial_failed(&mut self, error: DialError, io: &mut Io) -> Step {
+        self.endpoint = None;
+        self.lease = None;
+        self.feed(Input::DialFailed(error), io)
+    }
+
+    /// Success goes out only here, when the endpoint is open: clients take the reply as «my server is
+    /// there» and start their own timers on it.
+    fn begin_relay(&mut self, surplus: Box<[u8]>, io: &mut Io) -> Step {
+        let settings = &self.plan.settings;
+        self.client.say(&message(settings.hello, &settings.success_message), &mut io.rings);
+        self.client.put_back(surplus);
+        self.opened(io);
+        self.step(io)
+    }
+
+    fn refuse(&mut self, reason: Reason, io: &mut Io) -> Step {
+        self.endpoint = None;
+        self.lease = None;
+        if matches!(reason, Reason::DialRefused | Reason::DialTimeout | Reason::DialUnreachable) {
+            io.charge_failed_dial(self.client_address.ip());
+        }
+        let Phase::Opening(gate) = &self.phase else { return Step::Wait };
+        if !gate.greeted {
+            return self.over(reason); // its codec cannot say anything yet
+        }
+        let settings = &self.plan.settings;
+        self.client.say(&message(settings.hello, &settings.failure_message), &mut io.rings);
+        self.part(reason, io)
+    }
+}
+
+fn dialling(dial: &Dial, same: bool) -> Dialling {
+    Dialling { attempts: dial.attempts, connect_timeout: dial.connect_timeout, same }
+}
+
+/// The local address to dial from: of the target's family, in turn.
+fn source(dial: &Dial, target: SocketAddr, turn: u64) -> Option<IpAddr> {
+    let fitting: Vec<_> = dial.source.iter().filter(|source| source.is_ipv4() == target.is_ipv4()).collect();
+    let index = usize::try_from(turn).unwrap_or(0).checked_rem(fitting.len())?;
+    fitting.get(index).map(|source| **source)
+}
+
+fn why(error: &io::Error) -> DialError {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset => DialError::Refused,
+        io::ErrorKind::TimedOut => DialError::Timeout,
+        _ if matches!(error.raw_os_error(), Some(EMFILE | ENFILE | ENOMEM | ENOBUFS)) => DialError::Overload,
+        _ => DialError::Unreachable,
+    }
+}
+
+const ENOMEM: i32 = 12;
+const ENFILE: i32 = 23;
+const EMFILE: i32 = 24;
+const ENOBUFS: i32 = 105;

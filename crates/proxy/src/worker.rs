@@ -1,0 +1,371 @@
+//! One thread of the data plane: wait, sort events onto the ready list, step who is ready, free the dead.
+
+use std::io;
+use std::mem;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use portcullis_core::outcome::{Reason, SessionId};
+use portcullis_core::snapshot::Snapshot;
+use portcullis_core::wheel::{Tick, Wheel};
+use portcullis_sys::epoll::{Event as Ready, Events, Interest};
+use portcullis_sys::socket::Socket;
+
+use crate::doors::{Door, Doors, Stopped};
+use crate::handle::{Command, Event, Told};
+use crate::io::Io;
+use crate::line::Line;
+use crate::session::{Arrival, Session, Side, Step};
+use crate::tenants::{Tenant, Tenants, slot};
+
+/// The token of the mailbox; door `n` is `DOORS - n`. No session's slot number comes near.
+const MAILBOX: u64 = u64::MAX;
+const DOORS: u64 = u64::MAX - 1;
+const LOWEST_DOOR: u64 = u64::MAX - 65_536;
+/// How long accepting rests when no file was left and none of our own sessions ends before.
+const PAUSE: Duration = Duration::from_millis(100);
+/// A worker that has so many sessions more than the mean, and a quarter, gives newcomers away.
+const BUSIER_BY: u32 = 32;
+
+/// One worker.
+#[derive(Debug)]
+pub(crate) struct Worker {
+    io: Io,
+    tenants: Tenants,
+    ready: Vec<u64>,
+    wheel: Wheel,
+    line: Line,
+    doors: Doors,
+    snapshot: Arc<Snapshot>,
+    /// Closed doors whose queues are to be emptied.
+    closing: Vec<Arc<Door>>,
+    hello_maximum: usize,
+    resume_at: Tick,
+    next_id: u64,
+    stop: bool,
+}
+
+impl Worker {
+    pub(crate) fn new(io: Io, snapshot: Arc<Snapshot>) -> io::Result<Self> {
+        let workers = io.shared.mailboxes.len();
+        let bell = &io.shared.mailboxes[usize::from(io.worker)].bell;
+        io.poller.add(bell, MAILBOX, Interest::Level)?;
+        // Hellos in progress may take a quarter of the house, shared evenly by the workers.
+        let hello_maximum = (io.shared.admission.maximum() as usize / 4 / workers).max(1);
+        Ok(Self {
+            wheel: Wheel::new(Tick(0)),
+            tenants: Tenants::default(),
+            ready: Vec::new(),
+            line: Line::default(),
+            doors: Doors::default(),
+            snapshot,
+            closing: Vec::new(),
+            hello_maximum,
+            resume_at: Tick::NEVER,
+            next_id: u64::from(io.worker),
+            stop: false,
+            io,
+        })
+    }
+
+    /// Turns until it is told to stop.
+    ///
+    /// # Errors
+    /// Only what breaks the loop itself: epoll refuses.
+    pub(crate) fn run(mut self) -> io::Result<()> {
+        let mut events = Events::default();
+        let mut due = Vec::new();
+        while !self.stop {
+            let wait = self.patience();
+            self.io.poller.wait(&mut events, wait)?;
+            self.io.begin_turn();
+            for event in events.as_slice() {
+                self.sort(event)?;
+            }
+            self.wheel.expire(self.io.now, &mut due);
+            due.drain(..).for_each(|token| self.wake(token));
+            if self.io.now >= self.resume_at {
+                self.resume()?;
+            }
+            self.empty_closed_doors();
+            self.step_ready();
+            self.io.end_turn();
+        }
+        Ok(())
+    }
+
+    /// How long nothing can happen by itself.
+    fn patience(&self) -> Option<Duration> {
+        if !self.ready.is_empty() || !self.closing.is_empty() {
+            return Some(Duration::ZERO);
+        }
+        let next = self.wheel.next().unwrap_or(Tick::NEVER).min(self.resume_at);
+        (next != Tick::NEVER).then(|| self.io.clock.until(next))
+    }
+
+    fn sort(&mut self, event: &Ready) -> io::Result<()> {
+        match event.token {
+            MAILBOX => self.read_mail(),
+            door if door >= LOWEST_DOOR => match self.doors.find(DOORS - door) {
+                Some(door) => self.take_from(&door).map(|_| ()),
+                None => Ok(()),
+            },
+            token => {
+                let side = if token & 1 == 0 { Side::Client } else { Side::Endpoint };
+                if let Some(tenant) = self.tenants.find(token & !1) {
+                    tenant.session.note(side, event);
+                    self.wake(token & !1);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Puts a session on the ready list, once.
+    fn wake(&mut self, token: u64) {
+        if let Some(tenant) = self.tenants.find(token) {
+            if self.io.now >= tenant.armed {
+                tenant.armed = Tick::NEVER; // its entry has fired
+            }
+            if !mem::replace(&mut tenant.ready, true) {
+                self.ready.push(token);
+            }
+        }
+    }
+
+    fn take_from(&mut self, door: &Arc<Door>) -> io::Result<Stopped> {
+        let mut arrived = Vec::new();
+        let admission = Arc::clone(&self.io.shared.admission);
+        let stopped =
+            door.take(|| admission.enter(), |socket, peer, permit| arrived.push((socket, peer, permit)));
+        for (socket, peer, permit) in arrived {
+            let (plan, meter) = (Arc::clone(&door.plan), Arc::clone(&door.meter));
+            meter.cell(usize::from(self.io.worker)).accepted.add(1);
+            let arrival = Arrival { socket, peer, plan, snapshot: Arc::clone(&self.snapshot), meter, permit };
+            match self.calmer_worker() {
+                Some(other) => self.io.shared.mailboxes[other].put(Command::Adopt(Box::new(arrival))),
+                None => self.begin(arrival),
+            }
+        }
+        match stopped {
+            Stopped::NoFiles => self.pause(Event::AcceptPausedNoFiles)?,
+            Stopped::Full => self.pause(Event::AcceptPausedFull)?,
+            Stopped::Empty | Stopped::Batch => {}
+        }
+        Ok(stopped)
+    }
+
+    /// Another worker, when this one has clearly more sessions than the mean: the one with the fewest.
+    fn calmer_worker(&self) -> Option<usize> {
+        let loads = &self.io.shared.loads;
+        let own = loads[usize::from(self.io.worker)].load(Ordering::Relaxed);
+        let mean = self.io.shared.admission.live() / u32::try_from(loads.len()).unwrap_or(1).max(1);
+        if loads.len() == 1 || own <= mean + mean / 4 + BUSIER_BY {
+            return None;
+        }
+        (0..loads.len()).min_by_key(|index| loads[*index].load(Ordering::Relaxed))
+    }
+
+    fn begin(&mut self, arrival: Arrival) {
+        let workers = self.io.shared.mailboxes.len() as u64;
+        self.next_id += workers;
+        if let Some(name) = self.io.near.congestion(
+            &arrival.plan.settings.congestion,
+            arrival.peer.ip(),
+            &self.snapshot.config,
+        ) {
+            self.tune(&arrival.socket, &name);
+        }
+        let meter = Arc::clone(&arrival.meter);
+        let token = self.tenants.next_token();
+        let session = Session::begin(SessionId(self.next_id), token, arrival, &self.io);
+        if session.client().watch(&self.io.poller, token).is_err() {
+            return; // no memory for the watch: the connection is closed by the drop
+        }
+        let cell = meter.cell(usize::from(self.io.worker));
+        cell.sessions.add(1);
+        cell.hellos.add(1);
+        if self.line.len() >= self.hello_maximum
+            && let Some(oldest) = self.line.oldest()
+        {
+            self.evict(oldest);
+        }
+        self.line.join(slot(token));
+        self.tenants.insert(Tenant { session, armed: Tick::NEVER, ready: true, in_line: true });
+        self.ready.push(token);
+        self.io.shared.loads[usize::from(self.io.worker)].store(self.load(), Ordering::Relaxed);
+    }
+
+    fn tune(&mut self, socket: &Socket, name: &str) {
+        if let Err(error) = socket.set_congestion(name)
+            && !mem::replace(&mut self.io.near_refused, true)
+        {
+            let what = format!("congestion control `{name}` for near peers: {error}").into();
+            self.io.told.push(Told::Event(Event::Degraded { what }));
+        }
+    }
+
+    fn load(&self) -> u32 {
+        u32::try_from(self.tenants.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Drops the oldest unfinished hello: never the newcomer.
+    fn evict(&mut self, slot: u32) {
+        let Some(token) = self.tenants.token_of(slot) else { return };
+        self.line.leave(slot);
+        if let Some(tenant) = self.tenants.find(token) {
+            tenant.in_line = false;
+            tenant.session.left_line(&self.io);
+        }
+        self.end(token, Reason::HelloEvicted);
+    }
+
+    fn end(&mut self, token: u64, reason: Reason) {
+        let Self { tenants, io, .. } = self;
+        if let Some(tenant) = tenants.find(token) {
+            tenant.session.end(reason, io);
+            self.wake(token);
+        }
+    }
+
+    fn step_ready(&mut self) {
+        let mut ready = mem::take(&mut self.ready);
+        for token in ready.drain(..) {
+            self.step(token);
+        }
+        // Sessions that stopped for the budget were pushed meanwhile; the room is kept.
+        if self.ready.is_empty() {
+            self.ready = ready;
+        }
+    }
+
+    fn step(&mut self, token: u64) {
+        let Self { tenants, io, wheel, line, .. } = self;
+        let Some(tenant) = tenants.find(token) else { return };
+        tenant.ready = false;
+        let step = match catch_unwind(AssertUnwindSafe(|| tenant.session.step(io))) {
+            Ok(step) => step,
+            Err(panic) => {
+                io.shared.bugs.fetch_add(1, Ordering::Relaxed);
+                io.told.push(Told::Event(Event::Bug { message: panic_message(&*panic) }));
+                tenant.session.cut(Reason::Bug);
+                Step::Over
+            }
+        };
+        if tenant.in_line && (step == Step::Over || !tenant.session.is_greeting()) {
+            tenant.in_line = false;
+            tenant.session.left_line(io);
+            line.leave(slot(token));
+        }
+        match step {
+            Step::Over => return self.free(token),
+            Step::Again => {
+                tenant.ready = true;
+                self.ready.push(token);
+            }
+            Step::Wait => {}
+        }
+        let at = tenant.session.poll_timeout();
+        if at < tenant.armed {
+            tenant.armed = at;
+            wheel.schedule(at, token);
+        }
+    }
+
+    fn free(&mut self, token: u64) {
+        let Some(tenant) = self.tenants.remove(token) else { return };
+        tenant.session.finish(&mut self.io);
+        self.io.shared.loads[usize::from(self.io.worker)].store(self.load(), Ordering::Relaxed);
+        if self.doors.is_paused() {
+            self.resume_at = self.io.now; // there is room again
+        }
+        if self.io.shared.someone_paused.load(Ordering::Relaxed) {
+            self.io.shared.mailboxes.iter().for_each(|mailbox| mailbox.put(Command::Resume));
+            self.io.shared.someone_paused.store(false, Ordering::Relaxed);
+        }
+    }
+
+    fn pause(&mut self, event: Event) -> io::Result<()> {
+        if !self.doors.is_paused() {
+            self.doors.pause(&self.io.poller, &self.io.shared)?;
+            self.io.told.push(Told::Event(event));
+        }
+        self.io.shared.someone_paused.store(true, Ordering::Relaxed);
+        self.resume_at = self.io.now.after(PAUSE);
+        Ok(())
+    }
+
+    fn resume(&mut self) -> io::Result<()> {
+        self.resume_at = Tick::NEVER;
+        if self.doors.is_paused() {
+            self.doors.resume(&self.io.poller, DOORS)?;
+            self.io.told.push(Told::Event(Event::AcceptResumed));
+        }
+        Ok(())
+    }
+
+    /// Takes what is still queued at doors that were closed, then lets them go: the last worker's drop
+    /// closes the socket, and nobody who was let in is turned away.
+    fn empty_closed_doors(&mut self) {
+        for door in mem::take(&mut self.closing) {
+            if self.take_from(&door).is_ok_and(|stopped| stopped == Stopped::Batch) {
+                self.closing.push(door);
+            }
+        }
+    }
+
+    fn read_mail(&mut self) -> io::Result<()> {
+        let shared = Arc::clone(&self.io.shared);
+        for command in shared.mailboxes[usize::from(self.io.worker)].take() {
+            match command {
+                Command::Apply { snapshot, sockets, meters } => {
+                    let gone = self.doors.apply(&self.io.poller, DOORS, &snapshot, &sockets, &meters)?;
+                    self.io.failed_dials =
+                        shared.failed_dials(snapshot.config.limits.failed_dials_per_minute);
+                    self.snapshot = snapshot;
+                    self.closing.extend(gone);
+                }
+                Command::StopAccepting => {
+                    let gone = self.doors.close(&self.io.poller)?;
+                    self.closing.extend(gone);
+                }
+                Command::Adopt(arrival) => self.begin(*arrival),
+                Command::CloseSome { count, reason } => {
+                    let tokens: Vec<u64> = self.tenants.tokens().take(count as usize).collect();
+                    tokens.into_iter().for_each(|token| self.end(token, reason));
+                }
+                Command::Answer { asked, answer } => {
+                    let Self { tenants, io, .. } = self;
+                    if let Some(tenant) = tenants.find(asked.token) {
+                        tenant.session.answer(asked.serial, answer, io);
+                        self.wake(asked.token);
+                    }
+                }
+                Command::Resume => self.resume_at = self.io.now,
+                Command::ShutDown => self.shut_down(),
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends everything at once; each session is still told.
+    fn shut_down(&mut self) {
+        let tokens: Vec<u64> = self.tenants.tokens().collect();
+        for token in tokens {
+            if let Some(tenant) = self.tenants.find(token) {
+                tenant.session.cut(Reason::Drained);
+                self.step(token);
+            }
+        }
+        self.closing.clear();
+        self.stop = true;
+    }
+}
+
+fn panic_message(panic: &(dyn std::any::Any + Send)) -> Box<str> {
+    let text = panic.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    text.unwrap_or("no message").into()
+}
