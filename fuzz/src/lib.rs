@@ -3,6 +3,7 @@
 //! Each body is one file and one row of [`TARGETS`]. The committed corpus is `corpus/<target>/`.
 //! This file is also a module of `crates/core/tests/corpus.rs`, which replays that corpus without a fuzzer.
 
+pub mod config;
 pub mod hello;
 pub mod http_upgrade;
 pub mod ws_frames;
@@ -11,8 +12,12 @@ pub mod ws_frames;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: &[Target] =
-    &[("hello", hello::run), ("http_upgrade", http_upgrade::run), ("ws_frames", ws_frames::run)];
+pub const TARGETS: &[Target] = &[
+    ("config", config::run),
+    ("hello", hello::run),
+    ("http_upgrade", http_upgrade::run),
+    ("ws_frames", ws_frames::run),
+];
 
 /// Takes one byte off the front as a size of parts to cut the rest into, 1 to 256 bytes.
 fn cut(data: &[u8]) -> Option<(usize, &[u8])> {

@@ -22,6 +22,8 @@ mod process;
 mod reference;
 mod route;
 mod seed;
+#[cfg(test)]
+mod tests;
 mod tree;
 mod upstream;
 mod write;

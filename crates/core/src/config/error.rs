@@ -29,7 +29,8 @@ pub struct ConfigError {
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "error: {}:{}:{}: {}", self.file, self.line, self.column, self.message)?;
-        writeln!(f, "   |  {}", self.source_line)?;
+        let gap = if self.source_line.is_empty() { "" } else { "  " };
+        writeln!(f, "   |{gap}{}", self.source_line)?;
         write!(f, "   = {}", self.hint)
     }
 }

@@ -10,6 +10,7 @@ use super::tree::{Node, Value};
 use super::upstream::HOST_PORT;
 use super::write::Writer;
 use super::{NameRule, NameTarget};
+use crate::endpoint::HostName;
 use crate::name::UpstreamName;
 
 /// `"host:port"`, or `{ upstream = "lobby" }`.
@@ -90,11 +91,19 @@ const AFFIX: Text<Box<str>> = Text {
 };
 
 pub(super) fn read_rule(reader: &Reader<'_>) -> Option<NameRule> {
-    Some(NameRule {
+    let rule = NameRule {
         prefix: reader.get(&PREFIX),
         suffix: reader.get(&SUFFIX),
         port: reader.find(&PORT).and_then(NonZeroU16::new),
-    })
+    };
+    let example = format!("{}lobby{}", rule.prefix, rule.suffix);
+    let good = if rule.port.is_some() { HostName::parse(&example) } else { HostName::service(&example) };
+    if let Err(why) = good {
+        let at = if reader.has(PREFIX.name) { PREFIX.name } else { SUFFIX.name };
+        let hint = "`prefix` usually ends and `suffix` begins with a dot; names with `_` are for SRV, without `port`";
+        reader.error(at, format!("`{example}` could not be looked up: {why}"), hint);
+    }
+    Some(rule)
 }
 
 pub(super) fn write_rule(writer: &mut Writer<'_>, rule: &NameRule) {

@@ -1,7 +1,7 @@
 //! The doors to the config: reading a file, and writing what was read.
 
 use super::error::Report;
-use super::write::{Style, Writer};
+use super::write::{Origin, Style, Writer};
 use super::{Config, ConfigErrors, Flavour, native, seed, tree};
 
 impl Config {
@@ -62,23 +62,25 @@ pub fn effective(
 ) -> Result<String, ConfigErrors> {
     let config = Config::parse(text, file, env)?;
     match config.flavour {
-        Flavour::Native => Ok(every_value(&config, text, file, env)),
+        Flavour::Native => Ok(every_value(&config, &Report::new(text, file), env, Origin::Line)),
         Flavour::Seed => {
             let mut writer = Writer::new(Style::Short);
             native::write(&mut writer, &config);
             let native = writer.finish();
-            let body = every_value(&config, &native, file, &|_| None);
-            Ok(format!(
-                "# {file} is in the seed's form; this is what it says, natively (line numbers: of `convert`)\n{body}"
-            ))
+            let body = every_value(&config, &Report::new(&native, file), &|_| None, Origin::File);
+            Ok(format!("# {file} is in the seed's form; natively it says:\n{body}"))
         }
     }
 }
 
-fn every_value(config: &Config, text: &str, file: &str, env: &dyn Fn(&str) -> Option<String>) -> String {
-    let report = Report::new(text, file);
-    let tree = tree::read(&report, env).unwrap_or_default();
-    let mut writer = Writer::new(Style::Full { tree: &tree, report: &report });
+fn every_value(
+    config: &Config,
+    report: &Report<'_>,
+    env: &dyn Fn(&str) -> Option<String>,
+    origin: Origin,
+) -> String {
+    let tree = tree::read(report, env).unwrap_or_default();
+    let mut writer = Writer::new(Style::Full { tree: &tree, report, origin });
     native::write(&mut writer, config);
     writer.finish()
 }

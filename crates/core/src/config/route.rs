@@ -296,6 +296,10 @@ fn refuse_idle_keys(reader: &Reader<'_>, word: Word) {
         Word::Address | Word::Jwt | Word::Ticket | Word::Name => "take it out, or choose another resolver",
     };
     reader.refuse(idle, &why, hint);
+    if word == Word::Name && !reader.has(DNS.name) {
+        let hint = "take it out: what `names` says is allowed by itself";
+        reader.refuse(&["allow"], "with resolver \"name\" and no `dns`", hint);
+    }
 }
 
 /// Tells keys that the resolver cannot do without.

@@ -3,7 +3,7 @@
 use super::error::Report;
 use super::key::{Key, Maybe, Need};
 use super::kind::{Kind, Nested};
-use super::tree::{Node, Table, Value};
+use super::tree::{Node, Table};
 
 /// Which keys are written.
 pub(super) enum Style<'a> {
@@ -14,7 +14,17 @@ pub(super) enum Style<'a> {
         /// What the file said.
         tree: &'a Table,
         report: &'a Report<'a>,
+        origin: Origin,
     },
+}
+
+/// How the comment of a key names the file.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// By the line.
+    Line,
+    /// As a whole, for its lines are of another form.
+    File,
 }
 
 /// Text of a config in the making.
@@ -23,18 +33,20 @@ pub(super) struct Writer<'a> {
     style: Style<'a>,
     /// Keys and list positions of the table being written.
     path: Vec<String>,
+    /// Put before each key: the key of the section being written, and a dot.
+    prefix: String,
     /// Inside `{ … }`: keys are separated by commas.
     inline: bool,
 }
 
 impl<'a> Writer<'a> {
     pub(super) fn new(style: Style<'a>) -> Self {
-        Self { out: String::new(), style, path: Vec::new(), inline: false }
+        Self { out: String::new(), style, path: Vec::new(), prefix: String::new(), inline: false }
     }
 
     /// Writes what `fill` writes as an inline table.
     pub(super) fn inline(fill: impl FnOnce(&mut Writer<'_>)) -> String {
-        let mut writer = Writer { out: String::new(), style: Style::Short, path: Vec::new(), inline: true };
+        let mut writer = Writer { inline: true, ..Writer::new(Style::Short) };
         fill(&mut writer);
         if writer.out.is_empty() { "{}".into() } else { format!("{{ {} }}", writer.out) }
     }
@@ -79,13 +91,10 @@ impl<'a> Writer<'a> {
             return;
         }
         self.path.push(name.to_owned());
-        let before = std::mem::take(&mut self.out);
+        self.prefix = format!("{name}.");
         (key.kind.write)(self, value);
-        let inner = std::mem::replace(&mut self.out, before);
+        self.prefix.clear();
         self.path.pop();
-        for line in inner.lines() {
-            self.out.push_str(&format!("{name}.{line}\n"));
-        }
     }
 
     pub(super) fn finish(self) -> String {
@@ -93,7 +102,7 @@ impl<'a> Writer<'a> {
     }
 
     fn line(&mut self, name: &str, shown: &str, usual: bool) {
-        let Style::Full { tree, report } = &self.style else {
+        let Style::Full { tree, report, origin } = &self.style else {
             if !usual {
                 let (gap, end) = match (self.inline, self.out.is_empty()) {
                     (false, _) => ("", "\n"),
@@ -107,12 +116,16 @@ impl<'a> Writer<'a> {
         self.path.push(name.to_owned());
         let (shown, source) = match tree.walk(&self.path) {
             Some(node) => {
-                (written(node, report).unwrap_or(shown), format!("line {}", report.line(node.at.start)))
+                let source = match origin {
+                    Origin::Line => format!("line {}", report.line(node.at.start)),
+                    Origin::File => "from the file".into(),
+                };
+                (written(node, report).unwrap_or(shown), source)
             }
             None => (shown, "default".into()),
         };
         self.path.pop();
-        let text = format!("{name} = {shown}");
+        let text = format!("{}{name} = {shown}", self.prefix);
         self.out.push_str(&format!("{text:<48} # {source}\n"));
     }
 }
@@ -128,7 +141,7 @@ pub(super) enum Must {
 
 /// A value as the file has it, when that is the better thing to show: what a variable holds may be a secret.
 fn written<'a>(node: &Node, report: &'a Report<'_>) -> Option<&'a str> {
+    const HIDDEN: &str = "\"${…}\"";
     let source = report.text.get(node.at.clone())?;
-    (matches!(node.value, Value::Text(_)) && source.contains("${") && !source.contains('\n'))
-        .then_some(source)
+    source.contains("${").then_some(if source.contains('\n') { HIDDEN } else { source })
 }
