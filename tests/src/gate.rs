@@ -250,7 +250,7 @@ impl Gate {
     fn reloads(&self) -> (u64, u64) {
         let metrics = self.metrics();
         let count = |result| metrics.sum("portcullis_reloads_total", &[result]) as u64;
-        (count("result=\"applied\""), count("result=\"refused\""))
+        (count("result=\"ok\""), count("result=\"failed\""))
     }
 
     /// Sends a signal.

@@ -308,7 +308,7 @@ fn check(zero_copy: &str) {
     }
     assert!(different.is_empty(), "{} differ\n{}", different.len(), different.join("\n"));
     gate.assert_clean();
-    let spliced = gate.metrics().sum("portcullis_spliced_bytes_total", &[]);
+    let spliced = gate.metrics().sum("portcullis_path_bytes_total", &["path=\"splice\""]);
     assert_eq!(spliced > 0.0, zero_copy == "true", "{spliced} bytes were spliced");
 }
 

@@ -37,11 +37,13 @@ pub struct Upgrade<'a> {
     pub path: &'a str,
     /// More headers.
     pub headers: &'a [(&'a str, &'a str)],
+    /// Bytes sent in one segment with the request, before its answer.
+    pub pipelined: &'a [u8],
 }
 
 impl<'a> From<Key<'a>> for Upgrade<'a> {
     fn from(key: Key<'a>) -> Self {
-        Self { key, name: "server-identify", path: "/", headers: &[] }
+        Self { key, name: "server-identify", path: "/", headers: &[], pipelined: &[] }
     }
 }
 
@@ -104,7 +106,8 @@ impl WsClient {
     pub fn connect<'a>(gate: SocketAddr, upgrade: impl Into<Upgrade<'a>>) -> io::Result<Self> {
         let mut stream = TcpClient::connect(gate)?.into_stream();
         let nonce = STANDARD.encode([random().to_ne_bytes(), random().to_ne_bytes()].concat());
-        stream.write_all(upgrade.into().head(gate, &nonce).as_bytes())?;
+        let upgrade = upgrade.into();
+        stream.write_all(&[upgrade.head(gate, &nonce).as_bytes(), upgrade.pipelined].concat())?;
         let head = Head::read(&mut stream)?;
         if !head.first.starts_with("HTTP/1.1 101 ") {
             return Err(io::Error::new(io::ErrorKind::ConnectionRefused, head.first));
