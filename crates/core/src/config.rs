@@ -1,7 +1,13 @@
 //! What the operator wrote, parsed once: past this door nobody asks again whether a value is sound.
 //!
-//! The types here are the *checked* form. Reading TOML into them, with spans for the errors, is the
-//! business of the section files; the shared limits and their defaults stand beside their sections.
+//! The types here are the *checked* form. Reading TOML into them is the business of the section files: each
+//! has a table of its keys, with kind, bounds, default and meaning, and a `read` and a `write` that go through
+//! it. The parser, `convert`, `check --effective`, the JSON Schema and the reference are all made from these
+//! tables, so that they cannot drift apart.
+//!
+//! To add a key: a `static` and a row in its section file, a line each in its `read` and `write`, and a field
+//! here. Words that are known but not served yet stand in `later`, so that they are refused by name; a key
+//! that comes into being moves from there into the rows.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};

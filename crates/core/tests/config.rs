@@ -176,3 +176,20 @@ fn files(folder: &str, ending: &str) -> Vec<PathBuf> {
     found.sort();
     found
 }
+
+#[test]
+fn depth_and_length_cost_no_stack() {
+    let deep = 200_000;
+    for text in [
+        format!("a = {}", "[".repeat(deep)),
+        format!("a = {}{}", "[".repeat(deep), "]".repeat(deep)),
+        format!("a = {}", "{a=".repeat(deep)),
+        format!("{}a = 1", "a.".repeat(deep)),
+        format!("[{}a]", "a.".repeat(deep)),
+        format!("a = '{}'", "${A}".repeat(deep)),
+        "x".repeat(deep),
+        "[tcpgate]\n".repeat(100),
+    ] {
+        outcome(&text);
+    }
+}

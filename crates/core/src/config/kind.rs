@@ -224,7 +224,7 @@ impl Kind for Span {
     }
 
     fn schema(&self) -> Json {
-        json!({ "type": "string", "pattern": "^[0-9]+(ms|s|m|h|d)$" })
+        json!({ "type": "string", "pattern": "^[0-9]+(ms|s|m|h|d)$|\\$\\{" })
     }
 }
 
@@ -317,7 +317,7 @@ impl<T: TryFrom<u64> + Copy + Into<u64>> Kind for Size<T> {
     }
 
     fn schema(&self) -> Json {
-        let text = json!({ "type": "string", "pattern": "^[0-9]+(B|KiB|MiB|GiB)$" });
+        let text = json!({ "type": "string", "pattern": "^[0-9]+(B|KiB|MiB|GiB)$|\\$\\{" });
         if !self.bare {
             return text;
         }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::key::{Preset, Row, Section};
+use super::key::{Preset, Section};
 use super::*;
 
 #[test]
