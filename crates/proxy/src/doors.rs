@@ -5,13 +5,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use portcullis_core::snapshot::{ListenerPlan, Snapshot};
+use portcullis_core::snapshot::ListenerPlan;
 use portcullis_sys::epoll::{Interest, Poller};
 use portcullis_sys::socket::{Listener, Socket};
 
-use crate::handle::Shared;
+use crate::handle::{Service, Shared};
 use crate::meter::Meter;
-use crate::sockets::Sockets;
 
 /// Connections taken at one door in one turn; then sessions have their turn.
 const BATCH: usize = 64;
@@ -45,25 +44,23 @@ pub(crate) enum Stopped {
 }
 
 impl Doors {
-    /// Puts a snapshot's sockets in force and returns the doors that are gone, to be emptied.
+    /// Puts a service in force and returns the doors that are gone, to be emptied.
     ///
     /// `base` is the token of the first door; door `n` has `base - n`.
     pub(crate) fn apply(
         &mut self,
         poller: &Poller,
         base: u64,
-        snapshot: &Arc<Snapshot>,
-        sockets: &Sockets,
-        meters: &[Arc<Meter>],
+        service: &Service,
     ) -> io::Result<Vec<Arc<Door>>> {
         let mut gone = std::mem::take(&mut self.open);
         if !self.paused {
             // Tokens are places in the list, and the list is new.
             gone.iter().try_for_each(|door| poller.remove(&*door.socket))?;
         }
-        for bound in sockets.iter() {
-            let meter = meters.iter().find(|meter| *meter.name() == bound.listener);
-            if let (Some(plan), Some(meter)) = (snapshot.listener(&bound.listener), meter) {
+        for bound in service.sockets.iter() {
+            let meter = service.meters.iter().find(|meter| *meter.name() == bound.listener);
+            if let (Some(plan), Some(meter)) = (service.snapshot.listener(&bound.listener), meter) {
                 let (socket, plan) = (Arc::clone(&bound.socket), Arc::clone(plan));
                 self.open.push(Arc::new(Door { socket, plan, meter: Arc::clone(meter) }));
             }

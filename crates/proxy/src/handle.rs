@@ -59,13 +59,21 @@ pub(crate) struct Mailbox {
 /// What a worker is told.
 #[derive(Debug)]
 pub(crate) enum Command {
-    Apply { snapshot: Arc<Snapshot>, sockets: Sockets, meters: Vec<Arc<Meter>> },
+    Apply(Service),
     StopAccepting,
     CloseSome { count: u32, reason: Reason },
     Answer { asked: Asked, answer: Result<Vec<SocketAddr>, NameError> },
     Adopt(Box<Arrival>),
     Resume,
     ShutDown,
+}
+
+/// What a worker serves.
+#[derive(Clone, Debug)]
+pub(crate) struct Service {
+    pub(crate) snapshot: Arc<Snapshot>,
+    pub(crate) sockets: Sockets,
+    pub(crate) meters: Vec<Arc<Meter>>,
 }
 
 /// A question of a session to the control plane.
@@ -214,11 +222,8 @@ impl ProxyHandle {
     /// emptied of what is queued, then closed.
     pub fn apply(&self, snapshot: Arc<Snapshot>, sockets: Sockets) {
         *self.shared.snapshot.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&snapshot);
-        let meters = self.shared.meters(&sockets);
-        for mailbox in &self.shared.mailboxes {
-            let (snapshot, sockets) = (Arc::clone(&snapshot), sockets.clone());
-            mailbox.put(Command::Apply { snapshot, sockets, meters: meters.clone() });
-        }
+        let service = Service { snapshot, meters: self.shared.meters(&sockets), sockets };
+        self.shared.mailboxes.iter().for_each(|mailbox| mailbox.put(Command::Apply(service.clone())));
     }
 
     /// The snapshot in force.

@@ -320,11 +320,11 @@ impl Worker {
         let shared = Arc::clone(&self.io.shared);
         for command in shared.mailboxes[usize::from(self.io.worker)].take() {
             match command {
-                Command::Apply { snapshot, sockets, meters } => {
-                    let gone = self.doors.apply(&self.io.poller, DOORS, &snapshot, &sockets, &meters)?;
-                    self.io.failed_dials =
-                        shared.failed_dials(snapshot.config.limits.failed_dials_per_minute);
-                    self.snapshot = snapshot;
+                Command::Apply(service) => {
+                    let gone = self.doors.apply(&self.io.poller, DOORS, &service)?;
+                    let limits = &service.snapshot.config.limits;
+                    self.io.failed_dials = shared.failed_dials(limits.failed_dials_per_minute);
+                    self.snapshot = service.snapshot;
                     self.closing.extend(gone);
                 }
                 Command::StopAccepting => {

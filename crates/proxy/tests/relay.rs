@@ -32,7 +32,7 @@ fn bulk_is_promoted_to_splice_and_arrives_whole() {
     let mut writer = client.try_clone().unwrap();
     let total = 64 << 20;
     let sender = thread::spawn(move || {
-        let block: Vec<u8> = (0..1 << 16).map(|index: u32| (index * 31 >> 3) as u8).collect();
+        let block: Vec<u8> = (0..1 << 16).map(|index: u32| ((index * 31) >> 3) as u8).collect();
         for _ in 0..total / block.len() {
             writer.write_all(&block).unwrap();
         }
