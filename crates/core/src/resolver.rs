@@ -178,12 +178,12 @@ pub enum ResolverError {
         fault: jwt::KeyError,
     },
     /// A key file of tickets has no usable key.
-    #[error("route `{route}`: key files of tickets ({}): {fault}", paths.display())]
+    #[error("route `{route}`: key file of tickets {}: {fault}", path.display())]
     TicketKey {
         /// The route.
         route: RouteName,
-        /// The file, or the last of several.
-        paths: PathBuf,
+        /// The file; the last one where it is several together that do not fit.
+        path: PathBuf,
         /// What is wrong with it.
         fault: crate::ticket::KeyRingError,
     },

@@ -7,7 +7,7 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use aws_lc_rs::aead::{Aad, LessSafeKey, Nonce};
+use aws_lc_rs::aead::{Aad, Nonce};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
@@ -136,22 +136,15 @@ impl Ticket {
         let whole = encoded.and_then(|encoded| URL_SAFE_NO_PAD.decode(encoded).ok());
         let mut whole = whole.filter(|whole| whole.len() > HEAD + TAG).ok_or(TicketError::Malformed)?;
         let (head, sealed) = whole.split_at_mut(HEAD);
-        let (Some((id, nonce)), Ok(key)) = (head.split_first_chunk(), find(ring, head)) else {
-            return Err(find(ring, head).err().unwrap_or(TicketError::Malformed));
-        };
+        let (id, nonce) = head.split_first_chunk().ok_or(TicketError::Malformed)?;
         let id = KeyId(*id);
+        let key = ring.find(id).ok_or(TicketError::UnknownKey(id))?.key();
         let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| TicketError::Malformed)?;
         let plain =
             key.open_in_place(nonce, Aad::from(associated(id)), sealed).map_err(|_| TicketError::Sealed)?;
         let content: Content = serde_json::from_slice(plain).map_err(|error| wrong(&error.to_string()))?;
         Ok((Self::try_from(content)?, id))
     }
-}
-
-/// The key that a ticket's head names.
-fn find<'a>(ring: &'a KeyRing, head: &[u8]) -> Result<&'a LessSafeKey, TicketError> {
-    let id = head.first_chunk().map(|id| KeyId(*id)).ok_or(TicketError::Malformed)?;
-    ring.find(id).map(TicketKey::key).ok_or(TicketError::UnknownKey(id))
 }
 
 /// What the box vouches for besides its content: the version and the key's id.

@@ -97,10 +97,8 @@ impl World {
                 let addr = SocketAddr::new(ip, endpoint.port.get());
                 match check(&self.allow, &self.own, self.client, None, addr) {
                     Err(forbidden) => Refused(forbidden),
-                    Ok(addr) => match want {
-                        Dialled(expected) if expected == addr.to_string() => want,
-                        _ => panic!("{key:?} is dialled as {addr}, want {want:?}"),
-                    },
+                    Ok(addr) if want == Dialled(addr.to_string().leak()) => want,
+                    Ok(addr) => panic!("{key:?} is dialled as {addr}, want {want:?}"),
                 }
             }
         };
@@ -329,7 +327,7 @@ fn nothing_is_reached_without_a_rule() {
         let want = match want {
             Dialled(_) => Refused(Forbidden::NotAllowed),
             LookedUp => NotLookedUp,
-            other => *other,
+            Malformed | Refused(_) | NotLookedUp => *want,
         };
         world.check(key, want);
     }

@@ -10,6 +10,8 @@ use crate::config;
 use crate::name::RouteName;
 use crate::ticket::{KeyId, KeyRing, KeyRingError, Ticket, TicketError};
 
+#[cfg(test)]
+mod tests;
 mod used;
 
 use self::used::Used;
@@ -31,7 +33,7 @@ impl Tickets {
         previous: Option<&Self>,
     ) -> Result<Self, ResolverError> {
         let last = settings.key_files.last().cloned().unwrap_or_default();
-        let fault = |path, fault| ResolverError::TicketKey { route: route.clone(), paths: path, fault };
+        let fault = |path, fault| ResolverError::TicketKey { route: route.clone(), path, fault };
         let texts = read_files(route, &settings.key_files, read, |path, bytes| {
             let text =
                 String::from_utf8(bytes).map_err(|_| fault(path.into(), KeyRingError::Line { line: 1 }))?;
