@@ -52,33 +52,50 @@ pub enum AdminError {
     Token(#[from] TokenError),
 }
 
-/// A bound admin listener with its token, not yet served.
-#[derive(Debug)]
+/// A bound admin listener with its token. Equal to another if it was asked for alike.
+#[derive(Clone, Debug)]
 pub struct AdminSocket {
-    listener: TcpListener,
+    listener: Arc<TcpListener>,
+    /// As configured: a port of 0 stays 0, so that a reload knows it again.
+    asked: SocketAddr,
     addr: SocketAddr,
-    token: Token,
+    token: Arc<Token>,
 }
 
 impl AdminSocket {
-    /// Binds the address of `config`, and reads its token or makes one.
+    /// Binds the address of `config`, or shares that of `before` if it is the same, and reads its token or
+    /// makes one.
     ///
     /// # Errors
     /// An address that cannot be bound, or a token file that cannot be read, made or trusted.
-    pub fn bind(config: &config::Admin) -> Result<Self, AdminError> {
-        let refused = |source| AdminError::Bind { addr: config.bind, source };
-        let listener = TcpListener::bind(config.bind).map_err(refused)?;
-        listener.set_nonblocking(true).map_err(refused)?;
-        let addr = listener.local_addr().map_err(refused)?;
+    pub fn bind(config: &config::Admin, before: Option<&Self>) -> Result<Self, AdminError> {
+        let asked = config.bind;
+        let (listener, addr) = match before.filter(|before| before.asked == asked) {
+            Some(before) => (Arc::clone(&before.listener), before.addr),
+            None => Self::listen(asked).map_err(|source| AdminError::Bind { addr: asked, source })?,
+        };
         // After binding: a second gateway that may not run leaves no token behind.
-        let token = Token::read_or_make(&config.token_file)?;
-        Ok(Self { listener, addr, token })
+        let token = Arc::new(Token::read_or_make(&config.token_file)?);
+        Ok(Self { listener, asked, addr, token })
+    }
+
+    fn listen(addr: SocketAddr) -> io::Result<(Arc<TcpListener>, SocketAddr)> {
+        let listener = TcpListener::bind(addr)?;
+        listener.set_nonblocking(true)?;
+        let addr = listener.local_addr()?;
+        Ok((Arc::new(listener), addr))
     }
 
     /// Where it listens, with the real port.
     #[must_use]
     pub fn addr(&self) -> SocketAddr {
         self.addr
+    }
+}
+
+impl PartialEq for AdminSocket {
+    fn eq(&self, other: &Self) -> bool {
+        self.asked == other.asked && self.token == other.token
     }
 }
 
@@ -103,7 +120,8 @@ impl std::fmt::Debug for Facts {
 
 /// Serves `socket` until the future is dropped; then every client is gone with it.
 pub async fn serve(socket: AdminSocket, facts: Facts) {
-    let listener = match tokio::net::TcpListener::from_std(socket.listener) {
+    let shared = socket.listener.try_clone();
+    let listener = match shared.and_then(tokio::net::TcpListener::from_std) {
         Ok(listener) => listener,
         Err(error) => {
             let entry = crate::log::Entry::error("the admin listener cannot be served");
@@ -111,7 +129,7 @@ pub async fn serve(socket: AdminSocket, facts: Facts) {
             return;
         }
     };
-    let router = router(facts, Arc::new(socket.token));
+    let router = router(facts, socket.token);
     let mut clients = JoinSet::new();
     loop {
         tokio::select! {
@@ -200,7 +218,7 @@ async fn status(State(desk): State<Desk>, headers: HeaderMap) -> Response {
         "listeners": listeners,
         "sessions": traffic.listeners.iter().map(|listener| listener.sessions).sum::<u64>(),
         "session_maximum": in_force.session_maximum,
-        "reloads": { "ok": reloads.applied, "failed": reloads.refused, "last": last },
+        "reloads": { "applied": reloads.applied, "refused": reloads.refused, "last": last },
         "log": { "dropped": losses.dropped, "failed": losses.failed },
     });
     ([(header::CONTENT_TYPE, "application/json")], format!("{body:#}\n")).into_response()

@@ -11,8 +11,7 @@ mod tests;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use portcullis_core::name::ListenerName;
-use portcullis_core::outcome::Reason;
+use portcullis_proxy::{Counts, ListenerCounts};
 
 use self::page::Page;
 use crate::log::Losses;
@@ -60,6 +59,8 @@ metrics! {
     CLOSED "portcullis_closed_total" Counter ["listener", "reason"] "Sessions that had opened, by the reason of their end.",
     BYTES "portcullis_bytes_total" Counter ["listener", "direction"] "Payload bytes relayed, up (to the endpoint) and down (to the client).",
     PATH_BYTES "portcullis_path_bytes_total" Counter ["path"] "Payload bytes relayed, by how they were moved.",
+    ACCEPT_PAUSES "portcullis_accept_pauses_total" Counter [] "Times that accepting paused for lack of file descriptors or of sessions.",
+    BUGS "portcullis_bugs_total" Counter [] "Sessions that a defect of the gateway ended.",
     QUESTIONS_DROPPED "portcullis_questions_dropped_total" Counter [] "Names the data plane could not ask for because the queue was full.",
     ENDINGS_DROPPED "portcullis_endings_dropped_total" Counter [] "Session records that were not logged because the queue was full.",
     DNS_LOOKUPS "portcullis_dns_lookups_total" Counter [] "Names asked of name servers.",
@@ -70,7 +71,7 @@ metrics! {
     LOG_DROPPED "portcullis_log_lines_dropped_total" Counter [] "Log lines dropped because the queue was full.",
     LOG_FAILED "portcullis_log_failures_total" Counter [] "Log lines, rotations and reopenings that the file system refused.",
     READY "portcullis_ready" Gauge [] "1 while the gateway is to be sent clients.",
-    RELOADS "portcullis_reloads_total" Counter ["result"] "Reloads that were applied (`ok`) or refused whole (`failed`).",
+    RELOADS "portcullis_reloads_total" Counter ["result"] "Reloads that were applied, or refused whole.",
     LAST_RELOAD "portcullis_last_reload_timestamp_seconds" Gauge [] "When the last reload ended; 0 before the first.",
     LAST_RELOAD_OK "portcullis_last_reload_successful" Gauge [] "1 if the last reload was applied, or if there was none.",
     CONFIG "portcullis_config_info" Gauge ["hash"] "Always 1; the fingerprint of the configuration in force.",
@@ -87,34 +88,36 @@ metrics! {
 #[derive(Clone, Debug, Default)]
 pub struct Traffic {
     /// By listener.
-    pub listeners: Vec<ListenerTraffic>,
+    pub listeners: Vec<ListenerCounts>,
     /// Payload bytes by how they were moved.
     pub path_bytes: Vec<(&'static str, u64)>,
     /// Clients that have not yet said where they belong.
     pub hellos: u64,
+    /// Times that accepting paused.
+    pub accept_pauses: u64,
+    /// Sessions that a defect ended.
+    pub bugs: u64,
     /// Questions lost to a full queue.
     pub questions_dropped: u64,
     /// Session records lost to a full queue.
     pub endings_dropped: u64,
 }
 
-/// What one listener has counted.
-#[derive(Clone, Debug)]
-pub struct ListenerTraffic {
-    /// Which.
-    pub name: ListenerName,
-    /// Sessions at the moment.
-    pub sessions: u64,
-    /// Sessions that opened.
-    pub opened: u64,
-    /// Sessions that never opened, by reason; reasons that never happened may be left out.
-    pub refused: Vec<(Reason, u64)>,
-    /// Sessions that had opened and ended, by reason.
-    pub closed: Vec<(Reason, u64)>,
-    /// Payload bytes to the endpoint.
-    pub up_bytes: u64,
-    /// Payload bytes to the client.
-    pub down_bytes: u64,
+impl From<Counts> for Traffic {
+    fn from(counts: Counts) -> Self {
+        let sum = |of: fn(&ListenerCounts) -> u64| counts.listeners.iter().map(of).sum::<u64>();
+        let spliced = sum(|listener| listener.spliced_bytes);
+        let all = sum(|listener| listener.up_bytes + listener.down_bytes);
+        Self {
+            path_bytes: vec![("copy", all.saturating_sub(spliced)), ("splice", spliced)],
+            hellos: sum(|listener| listener.hellos),
+            accept_pauses: counts.accept_pauses,
+            bugs: counts.bugs,
+            questions_dropped: counts.questions_dropped,
+            endings_dropped: counts.endings_dropped,
+            listeners: counts.listeners,
+        }
+    }
 }
 
 /// Everything a page is made of.
@@ -176,6 +179,8 @@ fn traffic(page: &mut Page, traffic: &Traffic, status: &Status) {
     for (path, bytes) in &traffic.path_bytes {
         page.sample(&[path], *bytes);
     }
+    page.family(ACCEPT_PAUSES).sample(&[], traffic.accept_pauses);
+    page.family(BUGS).sample(&[], traffic.bugs);
     page.family(QUESTIONS_DROPPED).sample(&[], traffic.questions_dropped);
     page.family(ENDINGS_DROPPED).sample(&[], traffic.endings_dropped);
 }
@@ -196,7 +201,7 @@ fn lookups(page: &mut Page, dns: &resolve::Counters) {
 fn node(page: &mut Page, status: &Status) {
     let reloads = status.reloads();
     page.family(READY).sample(&[], u64::from(status.readiness() == Readiness::Ready));
-    page.family(RELOADS).sample(&["ok"], reloads.applied).sample(&["failed"], reloads.refused);
+    page.family(RELOADS).sample(&["applied"], reloads.applied).sample(&["refused"], reloads.refused);
     let last = reloads.last.as_ref();
     page.family(LAST_RELOAD).sample(&[], last.map_or(0, |last| unix(last.at)));
     page.family(LAST_RELOAD_OK).sample(&[], u64::from(last.is_none_or(|last| last.errors.is_empty())));

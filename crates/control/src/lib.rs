@@ -4,7 +4,10 @@
 //! data plane only through its handle, and when it stands still the sessions that are open go on.
 
 pub mod admin;
+pub mod capacity;
+pub mod drain;
 pub mod export;
 pub mod log;
+pub mod plane;
 pub mod resolve;
 pub mod status;

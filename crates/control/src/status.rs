@@ -1,5 +1,6 @@
 //! What the process says of itself: readiness, reloads, where it listens. Shared by whoever asks.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -59,8 +60,23 @@ pub struct InForce {
     pub hash: u32,
     /// Where clients connect, with real ports.
     pub listeners: Vec<(ListenerName, SocketAddr)>,
+    /// Where the admin listener is; `None` = there is none.
+    pub admin: Option<SocketAddr>,
     /// The most sessions at a time.
     pub session_maximum: u32,
+}
+
+impl InForce {
+    /// Returns where to connect to as JSON: `{"admin":"…"|null,"listeners":{"name":["…"]}}`.
+    #[must_use]
+    pub fn addresses(&self) -> String {
+        let mut listeners: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+        for (name, addr) in &self.listeners {
+            listeners.entry(name.as_str()).or_default().push(addr.to_string());
+        }
+        let admin = self.admin.map(|addr| addr.to_string());
+        format!("{}\n", serde_json::json!({ "admin": admin, "listeners": listeners }))
+    }
 }
 
 /// Everything above, for one process.
@@ -165,7 +181,8 @@ mod tests {
 
     #[test]
     fn draining_is_for_good() {
-        let in_force = InForce { file: PathBuf::new(), hash: 0, listeners: Vec::new(), session_maximum: 1 };
+        let in_force =
+            InForce { file: PathBuf::new(), hash: 0, listeners: Vec::new(), admin: None, session_maximum: 1 };
         let status = Status::new(in_force);
         assert_eq!(status.readiness(), Readiness::Starting);
         status.become_ready();
@@ -173,6 +190,18 @@ mod tests {
         status.begin_draining();
         status.become_ready();
         assert_eq!(status.readiness(), Readiness::Draining);
+    }
+
+    #[test]
+    fn addresses_are_told_by_listener() {
+        let addr = |port| SocketAddr::from(([127, 0, 0, 1], port));
+        let listeners = vec![("b".into(), addr(1)), ("a".into(), addr(2)), ("b".into(), addr(3))];
+        let in_force =
+            InForce { file: PathBuf::new(), hash: 0, listeners, admin: Some(addr(4)), session_maximum: 1 };
+        assert_eq!(
+            in_force.addresses(),
+            "{\"admin\":\"127.0.0.1:4\",\"listeners\":{\"a\":[\"127.0.0.1:2\"],\"b\":[\"127.0.0.1:1\",\"127.0.0.1:3\"]}}\n"
+        );
     }
 
     #[test]

@@ -10,6 +10,7 @@
 )]
 
 pub mod epoll;
+pub mod interfaces;
 pub mod limits;
 pub mod socket;
 pub mod splice;

@@ -32,3 +32,13 @@ pub fn open_files() -> OpenFiles {
     let limit = getrlimit(Resource::Nofile);
     OpenFiles { soft: limit.current.unwrap_or(u64::MAX), hard: limit.maximum.unwrap_or(u64::MAX) }
 }
+
+/// Lets the kernel write no core file of this process: it would hold keys and tokens.
+///
+/// # Errors
+/// The kernel's.
+pub fn forbid_core_files() -> io::Result<()> {
+    let mut limit = getrlimit(Resource::Core);
+    limit.current = Some(0);
+    Ok(setrlimit(Resource::Core, limit)?)
+}

@@ -52,6 +52,7 @@ pub enum TokenError {
 }
 
 /// What an operator must know.
+#[derive(PartialEq, Eq)]
 pub struct Token(Box<str>);
 
 impl std::fmt::Debug for Token {

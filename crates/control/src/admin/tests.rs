@@ -40,10 +40,11 @@ impl World {
         let folder = folder();
         let token_file = folder.join("state/admin.token");
         let config = config::Admin { bind: "127.0.0.1:0".parse().unwrap(), token_file: token_file.clone() };
-        let socket = AdminSocket::bind(&config).unwrap();
+        let socket = AdminSocket::bind(&config, None).unwrap();
         let token = fs::read_to_string(&token_file).unwrap().trim().to_owned();
         let listeners = vec![("game-tcp".into(), "127.0.0.1:7082".parse().unwrap())];
-        let in_force = InForce { file: "/etc/p.toml".into(), hash: 7, listeners, session_maximum: 500 };
+        let in_force =
+            InForce { file: "/etc/p.toml".into(), hash: 7, listeners, admin: None, session_maximum: 500 };
         let status = Arc::new(Status::new(in_force));
         let rotate = Rotate { max_size: 1 << 20, max_age: Duration::MAX, keep: 1 };
         let quiet = config::Log {
@@ -205,7 +206,20 @@ fn an_address_that_is_taken_is_told_and_leaves_no_token() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let token_file = folder().join("admin.token");
     let config = config::Admin { bind: taken.local_addr().unwrap(), token_file: token_file.clone() };
-    let error = AdminSocket::bind(&config).unwrap_err();
+    let error = AdminSocket::bind(&config, None).unwrap_err();
     assert!(error.to_string().contains("set another `bind`"), "{error}");
     assert!(!token_file.exists());
+}
+
+#[test]
+fn a_socket_is_shared_with_the_one_before_and_differs_by_its_token() {
+    let folder = folder();
+    let config =
+        |file: &str| config::Admin { bind: "127.0.0.1:0".parse().unwrap(), token_file: folder.join(file) };
+    let first = AdminSocket::bind(&config("one"), None).unwrap();
+    let same = AdminSocket::bind(&config("one"), Some(&first)).unwrap();
+    let other = AdminSocket::bind(&config("two"), Some(&first)).unwrap();
+    assert!(same == first && same.addr() == first.addr());
+    assert!(other != first && other.addr() == first.addr());
+    fs::remove_dir_all(folder).unwrap();
 }

@@ -5,6 +5,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
+use portcullis_core::name::ListenerName;
+use portcullis_core::outcome::Reason;
+
 use super::*;
 use crate::status::InForce;
 
@@ -13,26 +16,33 @@ fn status() -> Status {
         file: PathBuf::from("p.toml"),
         hash: 0xab,
         listeners: Vec::new(),
+        admin: None,
         session_maximum: 500,
     })
 }
 
 fn example() -> Traffic {
-    let listener = ListenerTraffic {
+    let listener = ListenerCounts {
         name: ListenerName::from("odd \"name\"\\\n"),
         sessions: 3,
+        hellos: 2,
+        accepted: 14,
         opened: 10,
         refused: vec![(Reason::KeyForbidden, 4)],
         closed: vec![(Reason::ClientEnded, 7)],
         up_bytes: 11,
         down_bytes: 12,
+        spliced_bytes: 18,
     };
-    Traffic {
+    Traffic::from(Counts {
         listeners: vec![listener],
-        path_bytes: vec![("copy", 5), ("splice", 18)],
-        hellos: 2,
-        ..Traffic::default()
-    }
+        sessions: 3,
+        session_maximum: 500,
+        accept_pauses: 6,
+        bugs: 0,
+        questions_dropped: 0,
+        endings_dropped: 0,
+    })
 }
 
 fn page_of(traffic: &Traffic) -> String {
@@ -73,6 +83,8 @@ fn the_page_says_what_was_counted() {
         (format!("portcullis_closed_total{{{odd},reason=\"client-ended\"}}"), 7.0),
         (format!("portcullis_bytes_total{{{odd},direction=\"down\"}}"), 12.0),
         ("portcullis_path_bytes_total{path=\"splice\"}".into(), 18.0),
+        ("portcullis_path_bytes_total{path=\"copy\"}".into(), 5.0),
+        ("portcullis_accept_pauses_total".into(), 6.0),
         ("portcullis_session_maximum".into(), 500.0),
         ("portcullis_hellos_in_progress".into(), 2.0),
         ("portcullis_dns_failures_total{reason=\"timeout\"}".into(), 9.0),

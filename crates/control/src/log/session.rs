@@ -1,6 +1,7 @@
 //! The lines of a session: one at its start (debug), one at its end (info). Never a token or a key.
 
 use portcullis_core::outcome::Ended;
+use portcullis_proxy::Opened;
 
 use super::entry::{Entry, Field};
 
@@ -21,5 +22,17 @@ impl From<&Ended> for Entry {
             .with("path", if ended.spliced { "splice" } else { "copy" })
             .with_some("opened_after", ended.opened_after)
             .with("lasted", ended.lasted)
+    }
+}
+
+impl From<&Opened> for Entry {
+    /// Tells that a session was opened.
+    fn from(opened: &Opened) -> Self {
+        Self::debug("session opened")
+            .with_text("session", opened.session)
+            .with("listener", opened.listener.as_str())
+            .with_text("client", opened.client)
+            .with_text("endpoint", opened.endpoint)
+            .with_some("identity", opened.identity.as_deref().map(Field::from))
     }
 }

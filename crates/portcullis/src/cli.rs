@@ -1,0 +1,54 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::exit::{Exit, Refused};
+use crate::run;
+
+/// A transparent gateway for stateful, long-lived services.
+#[derive(Debug, Parser)]
+#[command(name = "portcullis", version, about, disable_help_subcommand = true)]
+struct Cli {
+    /// The configuration [default: config/config.toml, then /etc/portcullis/portcullis.toml]
+    #[arg(long, global = true, value_name = "PATH")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serves until told to end
+    Run(Run),
+}
+
+/// What `run` may be told.
+#[derive(Debug, Args)]
+pub(crate) struct Run {
+    /// Writes where the listeners are as JSON once they serve: {"listeners":{NAME:[ADDRESS]},"admin":ADDRESS}
+    #[arg(long, value_name = "PATH")]
+    pub(crate) addresses_file: Option<PathBuf>,
+}
+
+/// Does what the command line says.
+pub(crate) fn main() -> Exit {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Nobody is left to tell when the terminal is gone.
+            let _closed = error.print();
+            return if error.use_stderr() { Exit::Usage } else { Exit::Done };
+        }
+    };
+    let done = match &cli.command {
+        Command::Run(args) => run::run(cli.config.as_deref(), args),
+    };
+    done.unwrap_or_else(|Refused { exit, errors }| {
+        for error in errors {
+            eprintln!("{error}");
+        }
+        exit
+    })
+}

@@ -1,0 +1,265 @@
+//! One gateway: what it is made of, how it comes to be, and how it takes a new configuration.
+
+use std::fs;
+use std::io;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::available_parallelism;
+use std::time::Duration;
+
+use portcullis_control::admin::{AdminError, AdminSocket};
+use portcullis_control::capacity::{self, Needs};
+use portcullis_control::log::{Entry, Log, LogThread};
+use portcullis_control::plane::{self, Change, Control};
+use portcullis_control::status::{InForce, Status, fingerprint};
+use portcullis_core::config::{Config, Workers};
+use portcullis_core::resolver::Own;
+use portcullis_core::snapshot::Snapshot;
+use portcullis_proxy::{ProxyHandle, Running, Sockets};
+use portcullis_sys::{interfaces, limits};
+
+use crate::exit::{Exit, Refused, told};
+use crate::source::{self, Source};
+
+/// How long the log may take over why the gateway does not start.
+const LAST_LINES: Duration = Duration::from_secs(1);
+
+/// A running gateway.
+#[derive(Debug)]
+pub(crate) struct Node {
+    /// The data plane.
+    pub(crate) proxy: ProxyHandle,
+    /// The control plane.
+    pub(crate) control: Control,
+    /// Where lines go.
+    pub(crate) log: Log,
+    /// Writes them.
+    pub(crate) log_thread: LogThread,
+    /// What the process says of itself.
+    pub(crate) status: Arc<Status>,
+    /// The configuration in force.
+    pub(crate) config: Arc<Config>,
+    file: PathBuf,
+    sockets: Sockets,
+    admin: Option<AdminSocket>,
+}
+
+/// Everything a configuration asks the system for, had before any of it is put in force.
+struct Prepared {
+    config: Arc<Config>,
+    snapshot: Arc<Snapshot>,
+    sockets: Sockets,
+    admin: Option<AdminSocket>,
+    in_force: InForce,
+}
+
+/// What is in force while the next configuration is prepared.
+#[derive(Default)]
+struct Before<'a> {
+    snapshot: Option<&'a Snapshot>,
+    sockets: Option<&'a Sockets>,
+    admin: Option<&'a AdminSocket>,
+}
+
+impl Node {
+    /// Reads `file` and starts the gateway it describes. Nothing serves before everything is bound.
+    pub(crate) fn start(file: PathBuf) -> Result<(Self, Running), Refused> {
+        let source = source::read(&file)?;
+        let (log, log_thread) =
+            Log::start(&source.config.log).map_err(|error| Refused::one(Exit::Config, error))?;
+        let on_stderr = source.config.log.error_file.is_none() && source.config.log.info_file.is_none();
+        match Parts::start(&file, source, &log) {
+            Ok((parts, running)) => {
+                let Parts { proxy, control, status, prepared } = parts;
+                let Prepared { config, sockets, admin, .. } = prepared;
+                let node = Self { proxy, control, log, log_thread, status, config, file, sockets, admin };
+                Ok((node, running))
+            }
+            Err(refused) => {
+                // The command line tells them on stderr in any case.
+                for error in refused.errors.iter().filter(|_| !on_stderr) {
+                    log.tell(Entry::error("the gateway does not start").with("error", &**error).every_time());
+                }
+                let _in_time = log_thread.finish(LAST_LINES);
+                Err(refused)
+            }
+        }
+    }
+
+    /// Takes the file anew: all of it, or nothing.
+    pub(crate) async fn reload(&mut self) {
+        match self.prepare_reload() {
+            Ok(prepared) => self.apply(prepared).await,
+            Err(refused) => {
+                for error in &refused.errors {
+                    let entry =
+                        Entry::error("the new configuration is refused").with("error", error.as_str());
+                    self.log.tell(entry.every_time());
+                }
+                let count = Entry::error("nothing was changed by the reload").every_time();
+                self.log.tell(count.with("errors", refused.errors.len() as u64));
+                self.status.refused(refused.errors);
+            }
+        }
+    }
+
+    /// Stops listening, once what waits at the listeners is taken.
+    pub(crate) fn stop_accepting(&mut self) {
+        // A socket listens as long as anyone holds it.
+        self.sockets = Sockets::default();
+        self.proxy.stop_accepting();
+    }
+
+    /// Has everything the file asks for, without a trace if anything is missing.
+    fn prepare_reload(&self) -> Result<Prepared, Refused> {
+        let source = source::read(&self.file)?;
+        let (snapshot, maximum) = (self.proxy.snapshot(), self.status.in_force().session_maximum);
+        let before =
+            Before { snapshot: Some(&snapshot), sockets: Some(&self.sockets), admin: self.admin.as_ref() };
+        let prepared = prepare(&self.file, source, &before, maximum)?;
+        if prepared.config.log != self.config.log {
+            // The last that can fail.
+            self.log.configure(&prepared.config.log).map_err(|error| Refused::one(Exit::Config, error))?;
+        }
+        Ok(prepared)
+    }
+
+    /// Puts what was prepared in force.
+    async fn apply(&mut self, prepared: Prepared) {
+        let Prepared { config, snapshot, sockets, admin, in_force } = prepared;
+        if config.workers != self.config.workers || config.limits.sessions != self.config.limits.sessions {
+            self.log.tell(Entry::warn("`workers` and `[limits] sessions` change at the next start only"));
+        }
+        self.proxy.apply(snapshot, sockets.clone());
+        let changed = (admin != self.admin).then(|| admin.clone());
+        self.control.apply(Change { dns: config.dns.clone(), admin: changed }).await;
+        warn(&self.log, &config);
+        let hash = format!("{:08x}", in_force.hash);
+        self.log.tell(Entry::info("the new configuration is in force").with("hash", hash));
+        self.status.reloaded(in_force);
+        (self.config, self.sockets, self.admin) = (config, sockets, admin);
+    }
+}
+
+/// What a start yields besides the log.
+struct Parts {
+    proxy: ProxyHandle,
+    control: Control,
+    status: Arc<Status>,
+    prepared: Prepared,
+}
+
+impl Parts {
+    fn start(file: &Path, source: Source, log: &Log) -> Result<(Self, Running), Refused> {
+        let system = |error: io::Error| Refused::one(Exit::Bug, error);
+        let workers = workers(&source.config);
+        let maximum = session_maximum(&source.config, workers, log);
+        if let Err(error) = limits::forbid_core_files() {
+            log.tell(
+                Entry::warn("core files cannot be forbidden; they would hold keys").with_text("error", error),
+            );
+        }
+        let prepared = prepare(file, source, &Before::default(), maximum)?;
+        warn(log, &prepared.config);
+        let status = Arc::new(Status::new(prepared.in_force.clone()));
+        let (snapshot, sockets) = (Arc::clone(&prepared.snapshot), prepared.sockets.clone());
+        let parts = portcullis_proxy::Parts { snapshot, sockets, workers, sessions: maximum };
+        let (proxy, running) = portcullis_proxy::start(parts).map_err(system)?;
+        let parts = plane::Parts {
+            proxy: proxy.clone(),
+            log: log.clone(),
+            status: Arc::clone(&status),
+            dns: prepared.config.dns.clone(),
+            admin: prepared.admin.clone(),
+        };
+        let control = Control::start(parts).map_err(system)?;
+        Ok((Self { proxy, control, status, prepared }, running))
+    }
+}
+
+/// Has everything `source` asks for: every error of every step is told together.
+fn prepare(file: &Path, source: Source, before: &Before<'_>, maximum: u32) -> Result<Prepared, Refused> {
+    let Source { text, config } = source;
+    let config = Arc::new(config);
+    let (mut unbound, mut wrong) = (Vec::new(), Vec::new());
+    let nothing = Sockets::default();
+    let sockets = before.sockets.unwrap_or(&nothing).bind_more(&config);
+    let sockets = sockets.map_err(|errors| unbound.extend(errors.iter().map(|error| told(error)))).ok();
+    let admin = config.admin.as_ref().map(|admin| AdminSocket::bind(admin, before.admin)).transpose();
+    let admin = admin.map_err(|error| match error {
+        AdminError::Bind { .. } => unbound.push(told(&error)),
+        AdminError::Token(_) => wrong.push(told(&error)),
+    });
+    let listeners = sockets.as_ref().map(Sockets::addresses).unwrap_or_default();
+    let own = own(&listeners, admin.as_ref().ok().and_then(Option::as_ref));
+    let snapshot = own.map_err(|error| wrong.push(told(&error))).ok().and_then(|own| {
+        let read = |file: &Path| fs::read(file);
+        let snapshot = Snapshot::build(Arc::clone(&config), own, &read, before.snapshot);
+        snapshot.map_err(|errors| wrong.extend(errors.iter().map(|error| told(error)))).ok()
+    });
+    match (sockets, admin, snapshot) {
+        (Some(sockets), Ok(admin), Some(snapshot)) => {
+            let in_force = InForce {
+                file: file.to_owned(),
+                hash: fingerprint(&text),
+                listeners,
+                admin: admin.as_ref().map(AdminSocket::addr),
+                session_maximum: maximum,
+            };
+            Ok(Prepared { config, snapshot: Arc::new(snapshot), sockets, admin, in_force })
+        }
+        _ => {
+            let exit = if wrong.is_empty() { Exit::CannotBind } else { Exit::Config };
+            wrong.append(&mut unbound);
+            Err(Refused { exit, errors: wrong.iter().map(|error| format!("error: {error}")).collect() })
+        }
+    }
+}
+
+/// Where the gateway itself is, so that no key leads back into it.
+fn own(
+    listeners: &[(portcullis_core::name::ListenerName, std::net::SocketAddr)],
+    admin: Option<&AdminSocket>,
+) -> io::Result<Own> {
+    let listening =
+        listeners.iter().map(|(_, address)| *address).chain(admin.map(AdminSocket::addr)).collect();
+    Ok(Own { listening, local: interfaces::addresses()? })
+}
+
+/// How many workers there are.
+fn workers(config: &Config) -> usize {
+    match config.workers {
+        Workers::Auto => available_parallelism().map_or(1, NonZeroUsize::get),
+        Workers::Fixed(count) => count.get().into(),
+    }
+}
+
+/// Raises the limit of open files and returns how many sessions there may be; both are logged.
+fn session_maximum(config: &Config, workers: usize, log: &Log) -> u32 {
+    let files = limits::raise_open_files().unwrap_or_else(|error| {
+        log.tell(Entry::warn("the limit of open files cannot be raised").with_text("error", error));
+        limits::open_files()
+    });
+    let sockets = config.listeners.iter().map(|listener| listener.bind.len()).sum();
+    let room = capacity::sessions(Needs { open_files: files.soft, workers, sockets });
+    let maximum = config.limits.sessions.map_or(room, |wanted| wanted.min(room));
+    let entry = Entry::info("session maximum").with("sessions", maximum).with("open_files", files.soft);
+    log.tell(entry.with("workers", workers as u64));
+    if let Some(wanted) = config.limits.sessions.filter(|wanted| *wanted > room) {
+        let entry =
+            Entry::warn("`[limits] sessions` is more than the open files allow; raise their hard limit");
+        log.tell(entry.with("wanted", wanted).with("room", room));
+    }
+    maximum
+}
+
+/// Tells what runs but deserves a word.
+fn warn(log: &Log, config: &Config) {
+    for warning in &config.warnings {
+        let at = warning.at.as_deref();
+        log.tell(
+            Entry::warn("configuration").with_some("at", at).with("warning", &*warning.text).every_time(),
+        );
+    }
+}
