@@ -1,11 +1,12 @@
 //! The command line.
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
 use crate::exit::{Exit, Refused};
-use crate::run;
+use crate::{check, convert, run, schema};
 
 /// A transparent gateway for stateful, long-lived services.
 #[derive(Debug, Parser)]
@@ -22,6 +23,16 @@ struct Cli {
 enum Command {
     /// Serves until told to end
     Run(Run),
+    /// Reads the configuration and tells every mistake
+    Check {
+        /// Prints every value in force, each with where it comes from
+        #[arg(long)]
+        effective: bool,
+    },
+    /// Prints a configuration of `[tcpgate]` form in the native form
+    Convert,
+    /// Prints the JSON Schema of the native form
+    Schema,
 }
 
 /// What `run` may be told.
@@ -33,22 +44,19 @@ pub(crate) struct Run {
 }
 
 /// Does what the command line says.
-pub(crate) fn main() -> Exit {
+pub(crate) fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
             // Nobody is left to tell when the terminal is gone.
             let _closed = error.print();
-            return if error.use_stderr() { Exit::Usage } else { Exit::Done };
+            return if error.use_stderr() { Exit::Usage } else { Exit::Done }.into();
         }
     };
-    let done = match &cli.command {
-        Command::Run(args) => run::run(cli.config.as_deref(), args),
-    };
-    done.unwrap_or_else(|Refused { exit, errors }| {
-        for error in errors {
-            eprintln!("{error}");
-        }
-        exit
-    })
+    match cli.command {
+        Command::Run(args) => run::run(cli.config.as_deref(), &args).unwrap_or_else(Refused::tell).into(),
+        Command::Check { effective } => check::run(cli.config, effective),
+        Command::Convert => convert::run(cli.config),
+        Command::Schema => schema::run(),
+    }
 }

@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+use crate::config_file::ConfigFileError;
+
 /// Why the program ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -38,7 +40,25 @@ pub(crate) struct Refused {
 impl Refused {
     /// Refuses for one error.
     pub(crate) fn one(exit: Exit, error: impl std::error::Error) -> Self {
-        Self { exit, errors: vec![told(&error)] }
+        Self { exit, errors: vec![format!("error: {}", told(&error))] }
+    }
+
+    /// Tells the errors on stderr and returns the code to end with.
+    pub(crate) fn tell(self) -> Exit {
+        for error in self.errors {
+            eprintln!("{error}");
+        }
+        self.exit
+    }
+}
+
+impl From<ConfigFileError> for Refused {
+    fn from(error: ConfigFileError) -> Self {
+        let errors = match error {
+            ConfigFileError::Wrong(errors) => errors.0.iter().map(ToString::to_string).collect(),
+            ConfigFileError::Nowhere | ConfigFileError::Unreadable { .. } => vec![error.to_string()],
+        };
+        Self { exit: Exit::Config, errors }
     }
 }
 

@@ -1,14 +1,17 @@
 //! The program: reads the command line and hands over to the command.
 
+mod check;
 mod cli;
+mod config_file;
+mod convert;
 mod exit;
 mod node;
 mod run;
+mod schema;
 mod signals;
-mod source;
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    cli::main().into()
+    cli::main()
 }

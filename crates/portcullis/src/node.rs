@@ -19,8 +19,8 @@ use portcullis_core::snapshot::Snapshot;
 use portcullis_proxy::{ProxyHandle, Running, Sockets};
 use portcullis_sys::{interfaces, limits};
 
+use crate::config_file::ConfigFile;
 use crate::exit::{Exit, Refused, told};
-use crate::source::{self, Source};
 
 /// How long the log may take over why the gateway does not start.
 const LAST_LINES: Duration = Duration::from_secs(1);
@@ -63,13 +63,14 @@ struct Before<'a> {
 }
 
 impl Node {
-    /// Reads `file` and starts the gateway it describes. Nothing serves before everything is bound.
-    pub(crate) fn start(file: PathBuf) -> Result<(Self, Running), Refused> {
-        let source = source::read(&file)?;
+    /// Reads the configuration and starts the gateway it describes. Nothing serves before everything is bound.
+    pub(crate) fn start(file: Option<&Path>) -> Result<(Self, Running), Refused> {
+        let source = ConfigFile::read(file)?;
+        let file = source.path.clone();
         let (log, log_thread) =
             Log::start(&source.config.log).map_err(|error| Refused::one(Exit::Config, error))?;
         let on_stderr = source.config.log.error_file.is_none() && source.config.log.info_file.is_none();
-        match Parts::start(&file, source, &log) {
+        match Parts::start(source, &log) {
             Ok((parts, running)) => {
                 let Parts { proxy, control, status, prepared } = parts;
                 let Prepared { config, sockets, admin, .. } = prepared;
@@ -93,9 +94,7 @@ impl Node {
             Ok(prepared) => self.apply(prepared).await,
             Err(refused) => {
                 for error in &refused.errors {
-                    let entry =
-                        Entry::error("the new configuration is refused").with("error", error.as_str());
-                    self.log.tell(entry.every_time());
+                    self.log.tell(refusal(error));
                 }
                 let count = Entry::error("nothing was changed by the reload").every_time();
                 self.log.tell(count.with("errors", refused.errors.len() as u64));
@@ -113,11 +112,11 @@ impl Node {
 
     /// Has everything the file asks for, without a trace if anything is missing.
     fn prepare_reload(&self) -> Result<Prepared, Refused> {
-        let source = source::read(&self.file)?;
+        let source = ConfigFile::read(Some(&self.file))?;
         let (snapshot, maximum) = (self.proxy.snapshot(), self.status.in_force().session_maximum);
         let before =
             Before { snapshot: Some(&snapshot), sockets: Some(&self.sockets), admin: self.admin.as_ref() };
-        let prepared = prepare(&self.file, source, &before, maximum)?;
+        let prepared = prepare(source, &before, maximum)?;
         if prepared.config.log != self.config.log {
             // The last that can fail.
             self.log.configure(&prepared.config.log).map_err(|error| Refused::one(Exit::Config, error))?;
@@ -151,7 +150,7 @@ struct Parts {
 }
 
 impl Parts {
-    fn start(file: &Path, source: Source, log: &Log) -> Result<(Self, Running), Refused> {
+    fn start(source: ConfigFile, log: &Log) -> Result<(Self, Running), Refused> {
         let system = |error: io::Error| Refused::one(Exit::Bug, error);
         let workers = workers(&source.config);
         let maximum = session_maximum(&source.config, workers, log);
@@ -160,7 +159,7 @@ impl Parts {
                 Entry::warn("core files cannot be forbidden; they would hold keys").with_text("error", error),
             );
         }
-        let prepared = prepare(file, source, &Before::default(), maximum)?;
+        let prepared = prepare(source, &Before::default(), maximum)?;
         warn(log, &prepared.config);
         let status = Arc::new(Status::new(prepared.in_force.clone()));
         let (snapshot, sockets) = (Arc::clone(&prepared.snapshot), prepared.sockets.clone());
@@ -179,8 +178,8 @@ impl Parts {
 }
 
 /// Has everything `source` asks for: every error of every step is told together.
-fn prepare(file: &Path, source: Source, before: &Before<'_>, maximum: u32) -> Result<Prepared, Refused> {
-    let Source { text, config } = source;
+fn prepare(source: ConfigFile, before: &Before<'_>, maximum: u32) -> Result<Prepared, Refused> {
+    let ConfigFile { path, text, config } = source;
     let config = Arc::new(config);
     let (mut unbound, mut wrong) = (Vec::new(), Vec::new());
     let nothing = Sockets::default();
@@ -201,7 +200,7 @@ fn prepare(file: &Path, source: Source, before: &Before<'_>, maximum: u32) -> Re
     match (sockets, admin, snapshot) {
         (Some(sockets), Ok(admin), Some(snapshot)) => {
             let in_force = InForce {
-                file: file.to_owned(),
+                file: path,
                 hash: fingerprint(&text),
                 listeners,
                 admin: admin.as_ref().map(AdminSocket::addr),
@@ -215,6 +214,15 @@ fn prepare(file: &Path, source: Source, before: &Before<'_>, maximum: u32) -> Re
             Err(Refused { exit, errors: wrong.iter().map(|error| format!("error: {error}")).collect() })
         }
     }
+}
+
+/// Tells one error of a refused configuration: what is wrong, and what to write instead.
+fn refusal(error: &str) -> Entry {
+    let mut lines = error.lines();
+    let first = lines.next().unwrap_or_default();
+    let entry = Entry::error("the new configuration is refused").every_time();
+    let hint = lines.next_back().map(|hint| hint.trim_start_matches([' ', '=']));
+    entry.with("error", first.trim_start_matches("error: ")).with_some("hint", hint)
 }
 
 /// Where the gateway itself is, so that no key leads back into it.

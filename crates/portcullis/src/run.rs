@@ -18,7 +18,6 @@ use crate::cli;
 use crate::exit::{Exit, Refused, told};
 use crate::node::Node;
 use crate::signals::{Signals, Wish};
-use crate::source;
 
 /// How long workers may take to end once every session is cut.
 const LAST_TURN: Duration = Duration::from_secs(5);
@@ -31,13 +30,12 @@ const LOOK: Duration = Duration::from_millis(500);
 
 /// Runs the gateway on `config` until it ends.
 pub(crate) fn run(config: Option<&Path>, args: &cli::Run) -> Result<Exit, Refused> {
-    let file = source::find(config)?;
     let system = |error: io::Error| Refused::one(Exit::Bug, error);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(system)?;
     runtime.block_on(async {
         // Before anything else: a signal that comes during the start is not the end.
         let mut signals = Signals::catch().map_err(system)?;
-        let (mut node, workers) = Node::start(file)?;
+        let (mut node, workers) = Node::start(config)?;
         announce(&node, args);
         let exit = match serve(&mut node, &mut signals, &workers).await {
             Serve::Drain => drain(&mut node, &mut signals, &workers).await,
