@@ -9,6 +9,8 @@
     reason = "a test may stop at the first surprise, and has to ask cargo where it is"
 )]
 
+#[path = "tidy/docs.rs"]
+mod docs;
 #[path = "tidy/outside.rs"]
 mod outside;
 #[path = "tidy/shape.rs"]
