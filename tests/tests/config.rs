@@ -1,0 +1,93 @@
+//! `check`, `convert` and `schema` of the real binary: what they print, and what they end with.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+/// Exit code for a config that cannot be used (EX_CONFIG of sysexits.h).
+const CONFIG: Option<i32> = Some(78);
+
+#[test]
+fn every_broken_config_ends_with_78_and_its_golden_text() {
+    let folder = root().join("tests/config");
+    let mut told = 0;
+    for entry in std::fs::read_dir(&folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|ending| ending != "toml") {
+            continue;
+        }
+        let name = path.file_name().unwrap().to_str().unwrap();
+        let golden = std::fs::read_to_string(path.with_extension("txt")).unwrap();
+        for command in ["check", "convert", "run"] {
+            let output = portcullis(&folder, &[command, "--config", name]);
+            assert_eq!((output.status.code(), stderr(&output)), (CONFIG, golden.clone()), "{command} {name}");
+            assert!(output.stdout.is_empty(), "{command} {name}");
+        }
+        told += 1;
+    }
+    assert!(told >= 20, "{told}");
+}
+
+#[test]
+fn every_good_config_is_said_to_be_good() {
+    for name in ["config/config.toml", "examples/native.toml"] {
+        let output = portcullis(&root(), &["check", "--config", name]);
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        assert!(stdout(&output).starts_with(&format!("{name} is good: ")), "{}", stdout(&output));
+    }
+    // Without `--config`, the first place is the seed's own.
+    let output = portcullis(&root(), &["check"]);
+    assert!(stdout(&output).starts_with("config/config.toml is good"), "{}", stderr(&output));
+}
+
+#[test]
+fn what_convert_and_effective_print_is_a_config_again() {
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("config");
+    std::fs::create_dir_all(&folder).unwrap();
+    let seed = root().join("config/config.toml");
+    for arguments in [&["convert"][..], &["check", "--effective"]] {
+        let printed = portcullis(&root(), &[arguments, &["--config", seed.to_str().unwrap()]].concat());
+        assert_eq!(printed.status.code(), Some(0), "{}", stderr(&printed));
+        let native = folder.join(format!("{}.toml", arguments[0]));
+        std::fs::write(&native, &printed.stdout).unwrap();
+        let checked = portcullis(&folder, &["check", "--config", native.to_str().unwrap()]);
+        assert_eq!(checked.status.code(), Some(0), "{}", stderr(&checked));
+    }
+}
+
+#[test]
+fn schema_is_the_one_in_docs() {
+    let output = portcullis(&root(), &["schema"]);
+    assert_eq!(stdout(&output), std::fs::read_to_string(root().join("docs/config.schema.json")).unwrap());
+}
+
+#[test]
+fn a_file_that_cannot_be_used_is_named() {
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("unusable");
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("bytes.toml"), b"workers = 1\n\xff").unwrap();
+    let jwt = "[wsgate]\n[common]\nheader_identify = 'jwt'\njwt_key_file = 'no-such.pem'\nallow = '10.0.0.0/8:*'\n";
+    std::fs::write(folder.join("jwt.toml"), jwt).unwrap();
+    for (name, want) in [("absent.toml", "absent.toml"), ("bytes.toml", "UTF-8"), ("jwt.toml", "no-such.pem")] {
+        let output = portcullis(&folder, &["check", "--config", name]);
+        assert_eq!(output.status.code(), CONFIG, "{name}");
+        assert!(stderr(&output).contains(want) && stderr(&output).starts_with("error: "), "{}", stderr(&output));
+    }
+}
+
+fn portcullis(folder: &Path, arguments: &[&str]) -> Output {
+    Command::new(portcullis_tests::binary()).args(arguments).current_dir(folder).env_clear().output().unwrap()
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_path_buf()
+}
