@@ -67,12 +67,18 @@ fn a_file_that_cannot_be_used_is_named() {
     let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("unusable");
     std::fs::create_dir_all(&folder).unwrap();
     std::fs::write(folder.join("bytes.toml"), b"workers = 1\n\xff").unwrap();
-    let jwt = "[wsgate]\n[common]\nheader_identify = 'jwt'\njwt_key_file = 'no-such.pem'\nallow = '10.0.0.0/8:*'\n";
+    let jwt =
+        "[wsgate]\n[common]\nheader_identify = 'jwt'\njwt_key_file = 'no-such.pem'\nallow = '10.0.0.0/8:*'\n";
     std::fs::write(folder.join("jwt.toml"), jwt).unwrap();
-    for (name, want) in [("absent.toml", "absent.toml"), ("bytes.toml", "UTF-8"), ("jwt.toml", "no-such.pem")] {
+    for (name, want) in [("absent.toml", "absent.toml"), ("bytes.toml", "UTF-8"), ("jwt.toml", "no-such.pem")]
+    {
         let output = portcullis(&folder, &["check", "--config", name]);
         assert_eq!(output.status.code(), CONFIG, "{name}");
-        assert!(stderr(&output).contains(want) && stderr(&output).starts_with("error: "), "{}", stderr(&output));
+        assert!(
+            stderr(&output).contains(want) && stderr(&output).starts_with("error: "),
+            "{}",
+            stderr(&output)
+        );
     }
 }
 

@@ -5,12 +5,13 @@
 
 use std::io::{Read, Write};
 use std::net::Shutdown;
+use std::process::Command;
 use std::thread;
 
 use portcullis_peers::{Endpoint, Key, Message, Upgrade, WsClient, serve};
 use portcullis_tests::scene::{OK, Stage, answer, ask, hello, open, take};
 use portcullis_tests::script::{End, read_to_end};
-use portcullis_tests::{Gate, Site, ed25519, ends_at, hs256, jwt};
+use portcullis_tests::{Gate, Site, binary, ed25519, ends_at, hs256, jwt};
 
 /// The file as it was published; `port`s and the folder of the logs are replaced before it is used.
 const FILE: &str = r#"[log]
@@ -54,9 +55,18 @@ fn with_zero_copy() -> String {
     file().replace("zero_copy = false", "zero_copy = true")
 }
 
+/// The same, in the native form, as `portcullis convert` prints it.
+fn converted(config: &str) -> String {
+    let site = Site::new();
+    let path = site.write("seed.toml", config);
+    let output = Command::new(binary()).arg("convert").arg("--config").arg(path).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
 #[test]
 fn a_tcp_client_is_piped_to_the_endpoint_it_names_and_nothing_is_changed() {
-    for config in [file(), with_zero_copy()] {
+    for config in [file(), with_zero_copy(), converted(&file()), converted(&with_zero_copy())] {
         let gate = Gate::start(&config);
         let endpoint = Stage::new();
         let key = endpoint.address().to_string();
@@ -114,7 +124,7 @@ fn a_hello_is_taken_byte_by_byte() {
 
 #[test]
 fn a_ws_client_is_joined_to_a_tcp_endpoint_message_by_message() {
-    for config in [file(), file().replace("[common]", "zero_copy = true\n\n[common]")] {
+    for config in [file(), file().replace("[common]", "zero_copy = true\n\n[common]"), converted(&file())] {
         let gate = Gate::start(&config);
         let endpoint = Stage::new();
         let key = endpoint.address().to_string();
