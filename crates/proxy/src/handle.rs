@@ -259,6 +259,12 @@ impl ProxyHandle {
         self.shared.admission.live()
     }
 
+    /// Live sessions of each worker.
+    #[must_use]
+    pub fn loads(&self) -> Vec<u32> {
+        self.shared.loads.iter().map(|load| load.load(Ordering::Relaxed)).collect()
+    }
+
     /// Questions of sessions, each to be answered with [`ProxyHandle::answer`].
     #[must_use]
     pub fn questions(&self) -> &Outlet<Question> {

@@ -96,10 +96,11 @@ impl Leg {
         Self { wire: Wire::Tcp(socket), codec: Codec::Raw, ring: None, unread: None, state }
     }
 
-    /// A leg on a connection that a client made.
-    pub(crate) fn accepted(socket: Socket, upgrades: bool) -> Self {
-        let codec = if upgrades { Codec::Upgrading(Box::default()) } else { Codec::Raw };
-        Self { codec, ..Self::tcp(socket) }
+    /// A leg on a connection that a client made. Where a client speaks first it has often done so already.
+    pub(crate) fn accepted(socket: Socket, settings: &config::Listener) -> Self {
+        let codec = if settings.ws.is_some() { Codec::Upgrading(Box::default()) } else { Codec::Raw };
+        let state = State { may_read: settings.hello != config::Hello::None, ..State::default() };
+        Self { codec, state, ..Self::tcp(socket) }
     }
 
     /// Watches the transport under `token`.

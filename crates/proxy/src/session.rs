@@ -97,7 +97,7 @@ impl Session {
     /// Begins a session at accept.
     pub(crate) fn begin(id: SessionId, token: u64, arrival: Arrival, io: &Io) -> Self {
         let Arrival { socket, peer, plan, snapshot, meter, permit } = arrival;
-        let client = Leg::accepted(socket, plan.settings.ws.is_some());
+        let client = Leg::accepted(socket, &plan.settings);
         let gate = Box::new(Gate::new(&plan, io.now));
         Self {
             id,
@@ -148,6 +148,11 @@ impl Session {
     /// Is its hello still in progress?
     pub(crate) fn is_greeting(&self) -> bool {
         matches!(&self.phase, Phase::Opening(gate) if gate.is_greeting())
+    }
+
+    /// Its hello is in progress.
+    pub(crate) fn joined_line(&self, io: &Io) {
+        self.meter.cell(usize::from(io.worker)).hellos.add(1);
     }
 
     /// Its hello is no longer in progress.

@@ -186,16 +186,28 @@ impl Worker {
         }
         let cell = meter.cell(usize::from(self.io.worker));
         cell.sessions.add(1);
-        cell.hellos.add(1);
+        self.tenants.insert(Tenant { session, armed: Tick::NEVER, ready: false, in_line: false });
+        self.io.shared.loads[usize::from(self.io.worker)].store(self.load(), Ordering::Relaxed);
+        // Whoever says its hello at once never stands in line.
+        self.step(token);
+        self.stand_in_line(token);
+    }
+
+    /// A hello that is still in progress joins the line; when that is full, its oldest makes room.
+    fn stand_in_line(&mut self, token: u64) {
+        match self.tenants.find(token) {
+            Some(tenant) if tenant.session.is_greeting() => {
+                tenant.in_line = true;
+                tenant.session.joined_line(&self.io);
+            }
+            _ => return,
+        }
         if self.line.len() >= self.hello_maximum
             && let Some(oldest) = self.line.oldest()
         {
             self.evict(oldest);
         }
         self.line.join(slot(token));
-        self.tenants.insert(Tenant { session, armed: Tick::NEVER, ready: true, in_line: true });
-        self.ready.push(token);
-        self.io.shared.loads[usize::from(self.io.worker)].store(self.load(), Ordering::Relaxed);
     }
 
     fn tune(&mut self, socket: &Socket, name: &str) {

@@ -2,20 +2,18 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
-use std::io::{Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
-use std::thread;
-use std::time::Duration;
+#[path = "common/gate.rs"]
+mod gate;
 
-use portcullis_core::config::Config;
-use portcullis_core::resolver::Own;
-use portcullis_core::snapshot::Snapshot;
-use portcullis_proxy::{Parts, ProxyHandle, Running, Sockets, start};
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::thread;
+
+use gate::{Gate, echo, to};
 
 #[test]
 fn bytes_flow_both_ways_and_half_close_is_passed_on() {
-    let gate = Gate::start(1, &to(echo()));
+    let gate = Gate::start(1, 1000, &to(echo()));
     let mut client = gate.connect();
     client.write_all(b"hello").unwrap();
     client.shutdown(Shutdown::Write).unwrap();
@@ -27,7 +25,7 @@ fn bytes_flow_both_ways_and_half_close_is_passed_on() {
 
 #[test]
 fn bulk_is_promoted_to_splice_and_arrives_whole() {
-    let gate = Gate::start(1, &to(echo()));
+    let gate = Gate::start(1, 1000, &to(echo()));
     let mut client = gate.connect();
     let mut writer = client.try_clone().unwrap();
     let total = 64 << 20;
@@ -50,7 +48,7 @@ fn bulk_is_promoted_to_splice_and_arrives_whole() {
 
 #[test]
 fn nobody_is_lost_when_doors_close() {
-    let gate = Gate::start(2, &to(echo()));
+    let gate = Gate::start(2, 1000, &to(echo()));
     let mut clients: Vec<TcpStream> = (0..200).map(|_| gate.connect()).collect();
     gate.handle.stop_accepting();
     for client in &mut clients {
@@ -58,84 +56,4 @@ fn nobody_is_lost_when_doors_close() {
         let mut byte = [0];
         client.read_exact(&mut byte).unwrap();
     }
-}
-
-/// A running data plane.
-struct Gate {
-    handle: ProxyHandle,
-    running: Option<Running>,
-    address: SocketAddr,
-}
-
-impl Gate {
-    fn start(workers: usize, text: &str) -> Self {
-        let config = Arc::new(Config::parse(text, "test.toml", &|_| None).unwrap());
-        let sockets = Sockets::bind(&config).unwrap();
-        let address = sockets.addresses()[0].1;
-        let read = |_: &std::path::Path| Err(std::io::ErrorKind::NotFound.into());
-        let snapshot = Snapshot::build(config, Own::default(), &read, None).unwrap();
-        let parts = Parts { snapshot: Arc::new(snapshot), sockets, workers, sessions: 1000 };
-        let (handle, running) = start(parts).unwrap();
-        Self { handle, running: Some(running), address }
-    }
-
-    fn connect(&self) -> TcpStream {
-        let client = TcpStream::connect(self.address).unwrap();
-        client.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-        client
-    }
-
-    fn wait_until_empty(&self) {
-        for _ in 0..2000 {
-            if self.handle.sessions() == 0 {
-                return;
-            }
-            thread::park_timeout(Duration::from_millis(1));
-        }
-        panic!("{} sessions are left", self.handle.sessions());
-    }
-}
-
-impl Drop for Gate {
-    fn drop(&mut self) {
-        self.handle.shut_down();
-        self.running.take().unwrap().join().unwrap();
-    }
-}
-
-fn to(endpoint: SocketAddr) -> String {
-    format!(
-        r#"
-[[listener]]
-name = "in"
-protocol = "tcp"
-bind = ["127.0.0.1:0"]
-hello = "none"
-route = "out"
-[route.out]
-resolver = "upstream"
-upstreams = ["out"]
-[upstream.out]
-endpoints = [{{ address = "{endpoint}" }}]
-"#
-    )
-}
-
-fn echo() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    thread::spawn(move || {
-        for stream in listener.incoming() {
-            let mut stream = stream.unwrap();
-            thread::spawn(move || {
-                let mut buffer = vec![0; 1 << 16];
-                while let Ok(count) = stream.read(&mut buffer) {
-                    if count == 0 || stream.write_all(&buffer[..count]).is_err() {
-                        break;
-                    }
-                }
-            });
-        }
-    });
-    address
 }

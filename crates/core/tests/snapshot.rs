@@ -1,0 +1,103 @@
+//! What outlives a reload, and that turns are exact.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+use std::thread;
+
+use portcullis_core::config::Config;
+use portcullis_core::resolver::Own;
+use portcullis_core::snapshot::{Lease, Snapshot, Upstream};
+
+const THREE: &[&str] = &["10.0.0.1:1", "10.0.0.2:1", "10.0.0.3:1"];
+
+#[test]
+fn nine_sessions_on_three_equal_endpoints_are_three_each_however_many_workers_lease() {
+    for workers in [1, 2, 4] {
+        let snapshot = build(THREE, None);
+        let upstream = upstream(&snapshot);
+        let leases: Vec<Lease> = thread::scope(|scope| {
+            let share = |worker: usize| (0..9).filter(move |session| session % workers == worker);
+            let threads: Vec<_> = (0..workers)
+                .map(|worker| {
+                    let upstream = &upstream;
+                    scope.spawn(move || {
+                        share(worker).map(|_| upstream.lease(&[]).unwrap()).collect::<Vec<_>>()
+                    })
+                })
+                .collect();
+            threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+        });
+        assert_eq!(leases.len(), 9);
+        assert_eq!(
+            counts(&upstream),
+            THREE.iter().map(|name| ((*name).to_owned(), 3)).collect(),
+            "{workers} workers"
+        );
+    }
+}
+
+#[test]
+fn leases_are_counted_across_reloads_and_end_with_their_session() {
+    let first = build(THREE, None);
+    let held: Vec<Lease> = (0..3).map(|_| upstream(&first).lease(&[]).unwrap()).collect();
+    let second = build(&["10.0.0.2:1", "10.0.0.9:1"], Some(&first));
+    assert_eq!(counts(&upstream(&second))["10.0.0.2:1"], 1, "the endpoint is known again");
+    assert_eq!(counts(&upstream(&second))["10.0.0.9:1"], 0);
+    drop(held);
+    assert!(counts(&upstream(&second)).values().all(|count| *count == 0));
+}
+
+#[test]
+fn a_second_attempt_goes_elsewhere_and_a_fourth_starts_over() {
+    let snapshot = build(THREE, None);
+    let upstream = upstream(&snapshot);
+    let mut tried = Vec::new();
+    for _ in 0..3 {
+        let lease = upstream.lease(&tried).unwrap();
+        assert!(!tried.contains(&lease.endpoint().address));
+        tried.push(lease.endpoint().address.clone());
+    }
+    assert!(upstream.lease(&tried).is_some());
+}
+
+#[test]
+fn a_key_file_that_is_missing_names_its_route_and_its_path() {
+    let text = LISTENER.to_owned()
+        + "[route.r]\nresolver = \"jwt\"\nkey_file = \"gone.pem\"\nallow = [\"10.0.0.0/8:*\"]\n";
+    let config = Config::parse(&text, "t.toml", &|_| None).unwrap();
+    let errors = Snapshot::build(Arc::new(config), Own::default(), &missing, None).unwrap_err();
+    let said = errors
+        .iter()
+        .map(|error| format!("{error} {:?}", std::error::Error::source(error)))
+        .collect::<String>();
+    assert!(said.contains('r') && said.contains("gone.pem"), "{said}");
+}
+
+const LISTENER: &str =
+    "[[listener]]\nname = \"in\"\nprotocol = \"tcp\"\nbind = [\"127.0.0.1:0\"]\nroute = \"r\"\n";
+
+fn build(endpoints: &[&str], previous: Option<&Snapshot>) -> Snapshot {
+    let list: Vec<String> =
+        endpoints.iter().map(|address| format!("{{ address = \"{address}\" }}")).collect();
+    let text = format!(
+        "{LISTENER}hello = \"none\"\n[route.r]\nresolver = \"upstream\"\nupstreams = [\"u\"]\n[upstream.u]\nprotocol = \"tcp\"\nendpoints = [{}]\n",
+        list.join(", ")
+    );
+    let config = Config::parse(&text, "t.toml", &|_| None).unwrap();
+    Snapshot::build(Arc::new(config), Own::default(), &missing, previous).unwrap()
+}
+
+fn missing(_: &std::path::Path) -> io::Result<Vec<u8>> {
+    Err(io::ErrorKind::NotFound.into())
+}
+
+fn upstream(snapshot: &Snapshot) -> Arc<Upstream> {
+    Arc::clone(snapshot.upstreams().next().unwrap())
+}
+
+fn counts(upstream: &Upstream) -> BTreeMap<String, u32> {
+    upstream.endpoints().map(|endpoint| (endpoint.address.to_string(), endpoint.sessions())).collect()
+}

@@ -1,0 +1,118 @@
+//! Who is let in, who is put off and who is dropped: the real data plane on port 0.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+#[path = "common/gate.rs"]
+mod gate;
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use gate::{Gate, by_address, echo, to};
+use portcullis_core::outcome::Reason;
+use portcullis_proxy::{Event, Told};
+
+#[test]
+fn the_oldest_unfinished_hello_makes_room_and_newcomers_are_served() {
+    let endpoint = echo();
+    let gate = Gate::start(1, 40, &by_address());
+    let mut stalled: Vec<TcpStream> = (0..10).map(|_| gate.connect()).collect();
+    gate.wait_for(|counts| counts.listeners[0].hellos == 10);
+    // A quarter of 40 are in progress: the next one drops the oldest.
+    let mut honest = gate.connect();
+    let whole = hello(endpoint);
+    let (first, rest) = whole.split_at(3);
+    honest.write_all(first).unwrap();
+    gate.wait_for(|counts| counts.listeners[0].refused == [(Reason::HelloEvicted, 1)]);
+    assert_eq!(stalled[0].read(&mut [0; 16]).unwrap(), 0, "the oldest is closed without a word");
+    honest.write_all(rest).unwrap();
+    let mut answer = [0; 6];
+    honest.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"\x02\0\0\0ok");
+    stalled[9].set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+    assert!(stalled[9].read(&mut [0; 16]).is_err(), "the newest is still waited for");
+}
+
+#[test]
+fn a_full_house_waits_and_goes_on_when_someone_leaves() {
+    let gate = Gate::start(2, 20, &to(echo()));
+    let mut inside: Vec<TcpStream> = (0..20).map(|_| gate.connect()).collect();
+    gate.wait_for(|counts| counts.listeners[0].opened == 20);
+    let mut outside = gate.connect();
+    outside.write_all(b"x").unwrap();
+    gate.wait_for(|counts| counts.accept_pauses > 0);
+    let before = cpu_time();
+    outside.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
+    assert!(outside.read(&mut [0; 1]).is_err(), "nobody is let in over the maximum");
+    assert!(cpu_time() - before < Duration::from_millis(100), "waiting for room is not spinning");
+    inside.pop();
+    outside.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    let left = Instant::now();
+    outside.read_exact(&mut [0; 1]).unwrap();
+    assert!(left.elapsed() < Duration::from_secs(5), "{:?}", left.elapsed());
+}
+
+#[test]
+fn one_worker_does_not_keep_what_two_can_carry() {
+    let gate = Gate::start(2, 1000, &to(echo()));
+    let clients: Vec<TcpStream> = (0..600).map(|_| gate.connect()).collect();
+    gate.wait_for(|counts| counts.listeners[0].opened == 600);
+    let loads = gate.handle.loads();
+    assert!(loads.iter().all(|load| *load >= 150), "{loads:?}");
+    drop(clients);
+    gate.wait_until_empty();
+}
+
+#[test]
+fn a_client_that_makes_dials_fail_is_put_off() {
+    let closed = gate::closed_port();
+    let text = by_address()
+        .replace("hello = \"length-prefixed\"", "hello = \"length-prefixed\"\nfailure_delay = \"1ms\"");
+    let text = format!("[limits]\nfailed_dials_per_minute = 3\n{text}");
+    let gate = Gate::start(1, 100, &text);
+    for _ in 0..5 {
+        let mut client = gate.connect();
+        client.write_all(&hello(closed)).unwrap();
+        let mut answer = Vec::new();
+        client.read_to_end(&mut answer).unwrap();
+        assert_eq!(answer, b"\x05\0\0\0error", "the same bytes for every cause");
+    }
+    gate.wait_for(|counts| {
+        counts.listeners[0].refused == [(Reason::DialBudget, 2), (Reason::DialRefused, 3)]
+    });
+}
+
+#[test]
+fn pauses_are_told() {
+    let gate = Gate::start(1, 1, &to(echo()));
+    let first = gate.connect();
+    gate.wait_for(|counts| counts.listeners[0].opened == 1);
+    let _second = gate.connect();
+    gate.wait_for(|counts| counts.accept_pauses == 1);
+    drop(first);
+    gate.wait_for(|counts| counts.listeners[0].opened == 2);
+    let told: Vec<Event> = gate
+        .handle
+        .endings()
+        .take()
+        .into_iter()
+        .filter_map(|told| if let Told::Event(event) = told { Some(event) } else { None })
+        .collect();
+    assert!(told.starts_with(&[Event::AcceptPausedFull, Event::AcceptResumed]), "{told:?}");
+}
+
+fn hello(endpoint: SocketAddr) -> Vec<u8> {
+    let key = endpoint.to_string();
+    [&u32::try_from(key.len()).unwrap().to_le_bytes()[..], key.as_bytes()].concat()
+}
+
+/// CPU time of this whole process.
+fn cpu_time() -> Duration {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+    let fields: Vec<&str> = stat.rsplit(") ").next().unwrap().split(' ').collect();
+    let ticks: u64 = fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap();
+    thread::yield_now();
+    Duration::from_millis(ticks * 10)
+}
