@@ -15,6 +15,7 @@
 )]
 
 pub mod crowd;
+mod dns;
 mod gate;
 mod metrics;
 pub mod network;
@@ -25,6 +26,7 @@ pub mod skip;
 mod token;
 mod wait;
 
+pub use dns::NameServer;
 pub use gate::{Gate, Site, binary};
 pub use metrics::Metrics;
 pub use setup::Setup;

@@ -317,7 +317,8 @@ fn prepare(stream: TcpStream) -> TcpStream {
 const PERIOD: usize = 1_048_573;
 
 /// The bytes at `offset` of the stream of `salt`; at most 1 MiB at a time.
-pub(crate) fn pattern(salt: usize, offset: u64, length: usize) -> &'static [u8] {
+#[must_use]
+pub fn pattern(salt: usize, offset: u64, length: usize) -> &'static [u8] {
     static BYTES: OnceLock<Vec<u8>> = OnceLock::new();
     let bytes = BYTES.get_or_init(|| {
         let mut state = 0x9E37_79B9_7F4A_7C15_u64;
