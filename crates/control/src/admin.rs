@@ -21,6 +21,7 @@ use axum::routing::get;
 use axum::{Router, body::Body};
 use portcullis_core::config;
 use serde_json::json;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 pub use self::auth::{Token, TokenError};
@@ -118,32 +119,42 @@ impl std::fmt::Debug for Facts {
     }
 }
 
-/// Serves `socket` until the future is dropped; then every client is gone with it.
-pub async fn serve(socket: AdminSocket, facts: Facts) {
-    let shared = socket.listener.try_clone();
-    let listener = match shared.and_then(tokio::net::TcpListener::from_std) {
-        Ok(listener) => listener,
-        Err(error) => {
-            let entry = crate::log::Entry::error("the admin listener cannot be served");
-            facts.log.tell(entry.with_text("error", error));
-            return;
-        }
-    };
+/// Begins to listen at `socket`, and returns what serves it.
+///
+/// Once the sender of `stop` is gone it takes nobody more, lets each client have the answer it waits for, and
+/// ends within 70 s. Dropped, it ends at once. Needs a runtime of tokio around it.
+///
+/// # Errors
+/// The kernel's, when it has no descriptor or no place in the poller.
+pub fn serve(
+    socket: AdminSocket,
+    facts: Facts,
+    stop: watch::Receiver<()>,
+) -> io::Result<impl Future<Output = ()> + Send + 'static> {
+    let listener = tokio::net::TcpListener::from_std(socket.listener.try_clone()?)?;
     let router = router(facts, socket.token);
+    Ok(accept(listener, router, stop))
+}
+
+/// Takes clients until told to stop, and waits for those it has.
+async fn accept(listener: tokio::net::TcpListener, router: Router, mut stop: watch::Receiver<()>) {
     let mut clients = JoinSet::new();
     loop {
         tokio::select! {
             accepted = listener.accept(), if clients.len() < CONNECTIONS => match accepted {
                 Ok((stream, peer)) => {
                     let router = router.clone().layer(Extension(Peer(peer)));
-                    clients.spawn(connection::serve(stream, router));
+                    clients.spawn(connection::serve(stream, router, stop.clone()));
                 }
                 // A client that left again, or no descriptor: neither is a reason to spin.
                 Err(_) => tokio::time::sleep(PAUSE).await,
             },
             Some(_ended) = clients.join_next() => {}
+            _ = stop.changed() => break,
         }
     }
+    drop(listener);
+    while clients.join_next().await.is_some() {}
 }
 
 /// Who is on the other side.
@@ -218,7 +229,7 @@ async fn status(State(desk): State<Desk>, headers: HeaderMap) -> Response {
         "listeners": listeners,
         "sessions": traffic.listeners.iter().map(|listener| listener.sessions).sum::<u64>(),
         "session_maximum": in_force.session_maximum,
-        "reloads": { "applied": reloads.applied, "refused": reloads.refused, "last": last },
+        "reloads": { "ok": reloads.applied, "failed": reloads.refused, "last": last },
         "log": { "dropped": losses.dropped, "failed": losses.failed },
     });
     ([(header::CONTENT_TYPE, "application/json")], format!("{body:#}\n")).into_response()

@@ -71,7 +71,7 @@ metrics! {
     LOG_DROPPED "portcullis_log_lines_dropped_total" Counter [] "Log lines dropped because the queue was full.",
     LOG_FAILED "portcullis_log_failures_total" Counter [] "Log lines, rotations and reopenings that the file system refused.",
     READY "portcullis_ready" Gauge [] "1 while the gateway is to be sent clients.",
-    RELOADS "portcullis_reloads_total" Counter ["result"] "Reloads that were applied, or refused whole.",
+    RELOADS "portcullis_reloads_total" Counter ["result"] "Reloads that were applied (`ok`) or refused whole (`failed`).",
     LAST_RELOAD "portcullis_last_reload_timestamp_seconds" Gauge [] "When the last reload ended; 0 before the first.",
     LAST_RELOAD_OK "portcullis_last_reload_successful" Gauge [] "1 if the last reload was applied, or if there was none.",
     CONFIG "portcullis_config_info" Gauge ["hash"] "Always 1; the fingerprint of the configuration in force.",
@@ -201,7 +201,7 @@ fn lookups(page: &mut Page, dns: &resolve::Counters) {
 fn node(page: &mut Page, status: &Status) {
     let reloads = status.reloads();
     page.family(READY).sample(&[], u64::from(status.readiness() == Readiness::Ready));
-    page.family(RELOADS).sample(&["applied"], reloads.applied).sample(&["refused"], reloads.refused);
+    page.family(RELOADS).sample(&["ok"], reloads.applied).sample(&["failed"], reloads.refused);
     let last = reloads.last.as_ref();
     page.family(LAST_RELOAD).sample(&[], last.map_or(0, |last| unix(last.at)));
     page.family(LAST_RELOAD_OK).sample(&[], u64::from(last.is_none_or(|last| last.errors.is_empty())));

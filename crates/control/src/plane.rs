@@ -7,6 +7,7 @@
 use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd};
 use std::sync::Arc;
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 
 use portcullis_core::config::{Dns, LogLevel};
@@ -14,8 +15,8 @@ use portcullis_core::endpoint::HostName;
 use portcullis_proxy::{Asked, Event, NameError, ProxyHandle, Told};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
-use tokio::runtime::{Builder, Runtime};
-use tokio::sync::mpsc;
+use tokio::runtime::Builder;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use crate::admin::{self, AdminSocket, Facts};
@@ -66,15 +67,18 @@ enum Command {
 }
 
 impl Control {
-    /// Starts the thread.
+    /// Starts the thread, and returns once it serves.
     ///
     /// # Errors
-    /// No thread, or no poller for it.
+    /// No thread, no poller for it, or no descriptor for the admin listener.
     pub fn start(parts: Parts) -> io::Result<Self> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let (commands, queue) = mpsc::channel(COMMANDS);
-        let thread =
-            thread::Builder::new().name("control".into()).spawn(move || attend(&runtime, parts, queue))?;
+        let (tell, serves) = sync_channel(1);
+        let thread = thread::Builder::new()
+            .name("control".into())
+            .spawn(move || runtime.block_on(attend(parts, queue, &tell)))?;
+        serves.recv().map_err(io::Error::other)??;
         Ok(Self { commands, thread })
     }
 
@@ -92,13 +96,37 @@ impl Control {
     }
 }
 
-/// The life of the thread.
-fn attend(runtime: &Runtime, parts: Parts, queue: mpsc::Receiver<Command>) {
-    let log = parts.log.clone();
-    if let Err(error) = runtime.block_on(Desk::serve(parts, queue)) {
+/// The life of the thread. Tells whether it serves, once.
+async fn attend(parts: Parts, queue: mpsc::Receiver<Command>, tell: &SyncSender<io::Result<()>>) {
+    let (proxy, log) = (parts.proxy.clone(), parts.log.clone());
+    let begun = Bells::hang(&proxy).and_then(|bells| Ok((bells, Desk::new(parts)?)));
+    // Whoever starts the thread waits for this.
+    let (bells, mut desk) = match begun {
+        Ok(begun) => {
+            let _waits = tell.send(Ok(()));
+            begun
+        }
+        Err(error) => {
+            let _waits = tell.send(Err(error));
+            return;
+        }
+    };
+    if let Err(error) = desk.serve(&bells, queue).await {
         log.tell(
             Entry::error("the control plane has ended: no names, no session lines").with_text("error", error),
         );
+    }
+}
+
+/// The doorbells of the data plane's queues.
+struct Bells<'a> {
+    questions: AsyncFd<BorrowedFd<'a>>,
+    endings: AsyncFd<BorrowedFd<'a>>,
+}
+
+impl<'a> Bells<'a> {
+    fn hang(proxy: &'a ProxyHandle) -> io::Result<Self> {
+        Ok(Self { questions: watch(proxy.questions().as_fd())?, endings: watch(proxy.endings().as_fd())? })
     }
 }
 
@@ -118,6 +146,8 @@ struct Desk {
     resolver: Resolver<Asker>,
     facts: Facts,
     admin: JoinSet<()>,
+    /// Lets the admin listener go on while it is there.
+    admin_stop: Option<watch::Sender<()>>,
     lost: Lost,
 }
 
@@ -133,37 +163,33 @@ struct Lost {
 
 impl Desk {
     /// Serves until told to finish.
-    async fn serve(parts: Parts, mut queue: mpsc::Receiver<Command>) -> io::Result<()> {
-        let proxy = parts.proxy.clone();
-        let questions = watch(proxy.questions().as_fd())?;
-        let endings = watch(proxy.endings().as_fd())?;
-        let mut desk = Self::new(parts);
+    async fn serve(&mut self, bells: &Bells<'_>, mut queue: mpsc::Receiver<Command>) -> io::Result<()> {
         loop {
             tokio::select! {
-                ready = questions.readable() => {
+                ready = bells.questions.readable() => {
                     ready?.clear_ready();
-                    desk.handle_questions();
+                    self.handle_questions();
                 }
-                ready = endings.readable() => {
+                ready = bells.endings.readable() => {
                     ready?.clear_ready();
-                    desk.handle_endings();
+                    self.handle_endings();
                 }
-                answers = desk.resolver.next() => {
+                answers = self.resolver.next() => {
                     for (asker, answer) in answers {
-                        desk.answer(&asker, answer);
+                        self.answer(&asker, answer);
                     }
                 }
                 command = queue.recv() => match command {
-                    Some(Command::Change(change)) => desk.handle_change(change),
+                    Some(Command::Change(change)) => self.handle_change(change),
                     Some(Command::Finish) | None => break,
                 }
             }
         }
-        desk.handle_endings();
+        self.handle_endings();
         Ok(())
     }
 
-    fn new(parts: Parts) -> Self {
+    fn new(parts: Parts) -> io::Result<Self> {
         let Parts { proxy, log, status, dns, admin } = parts;
         let counters = Arc::new(Counters::default());
         // Differs between nodes and starts, and need not be secret.
@@ -173,13 +199,21 @@ impl Desk {
         let counted = proxy.clone();
         let traffic = Arc::new(move || Traffic::from(counted.counts()));
         let facts = Facts { status, dns: counters, log: log.clone(), traffic };
-        let mut desk = Self { proxy, log, resolver, facts, admin: JoinSet::new(), lost: Lost::default() };
+        let mut desk = Self {
+            proxy,
+            log,
+            resolver,
+            facts,
+            admin: JoinSet::new(),
+            admin_stop: None,
+            lost: Lost::default(),
+        };
         if let Some(warning) = warning {
             desk.log.tell(Entry::warn("names may not be found").with_text("error", warning));
         }
         desk.proxy.tell_opened(desk.log.has(LogLevel::Debug));
-        desk.serve_admin(admin);
-        desk
+        desk.serve_admin(admin)?;
+        Ok(desk)
     }
 
     fn handle_questions(&mut self) {
@@ -233,17 +267,23 @@ impl Desk {
         }
         // The log has its own level by now.
         self.proxy.tell_opened(self.log.has(LogLevel::Debug));
-        if let Some(admin) = change.admin {
-            self.serve_admin(admin);
+        if let Some(admin) = change.admin
+            && let Err(error) = self.serve_admin(admin)
+        {
+            self.log.tell(Entry::error("the admin listener is not served").with_text("error", error));
         }
     }
 
     /// Serves `socket` in place of the one before.
-    fn serve_admin(&mut self, socket: Option<AdminSocket>) {
-        self.admin.abort_all();
+    fn serve_admin(&mut self, socket: Option<AdminSocket>) -> io::Result<()> {
+        while self.admin.try_join_next().is_some() {}
+        self.admin_stop = None;
         if let Some(socket) = socket {
-            self.admin.spawn(admin::serve(socket, self.facts.clone()));
+            let (stop, stopped) = watch::channel(());
+            self.admin.spawn(admin::serve(socket, self.facts.clone(), stopped)?);
+            self.admin_stop = Some(stop);
         }
+        Ok(())
     }
 }
 

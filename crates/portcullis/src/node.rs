@@ -80,7 +80,7 @@ impl Node {
             Err(refused) => {
                 // The command line tells them on stderr in any case.
                 for error in refused.errors.iter().filter(|_| !on_stderr) {
-                    log.tell(Entry::error("the gateway does not start").with("error", &**error).every_time());
+                    log.tell(refusal("the gateway does not start", error));
                 }
                 let _in_time = log_thread.finish(LAST_LINES);
                 Err(refused)
@@ -94,11 +94,13 @@ impl Node {
             Ok(prepared) => self.apply(prepared).await,
             Err(refused) => {
                 for error in &refused.errors {
-                    self.log.tell(refusal(error));
+                    self.log.tell(refusal("the new configuration is refused", error));
                 }
                 let count = Entry::error("nothing was changed by the reload").every_time();
                 self.log.tell(count.with("errors", refused.errors.len() as u64));
-                self.status.refused(refused.errors);
+                // Without the lines of the file: they may hold what is not for those who read the status.
+                let first = |error: &String| error.lines().next().unwrap_or_default().to_owned();
+                self.status.refused(refused.errors.iter().map(first).collect());
             }
         }
     }
@@ -216,11 +218,11 @@ fn prepare(source: ConfigFile, before: &Before<'_>, maximum: u32) -> Result<Prep
     }
 }
 
-/// Tells one error of a refused configuration: what is wrong, and what to write instead.
-fn refusal(error: &str) -> Entry {
+/// Tells one error of a configuration: what is wrong and what to write instead, without the line of the file.
+fn refusal(message: &'static str, error: &str) -> Entry {
     let mut lines = error.lines();
     let first = lines.next().unwrap_or_default();
-    let entry = Entry::error("the new configuration is refused").every_time();
+    let entry = Entry::error(message).every_time();
     let hint = lines.next_back().map(|hint| hint.trim_start_matches([' ', '=']));
     entry.with("error", first.trim_start_matches("error: ")).with_some("hint", hint)
 }

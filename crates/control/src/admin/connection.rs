@@ -8,7 +8,8 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
 
 /// How long a client may take over the head of a request.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
@@ -25,8 +26,8 @@ const LIFE: Duration = Duration::from_secs(60);
 /// How long that last answer may take: a client that does not read does not keep its place.
 const LAST_WORDS: Duration = Duration::from_secs(10);
 
-/// Serves the requests of one connection.
-pub(super) async fn serve(stream: TcpStream, router: Router) {
+/// Serves the requests of one connection; no further one once the sender of `stop` is gone.
+pub(super) async fn serve(stream: TcpStream, router: Router, mut stop: watch::Receiver<()>) {
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
@@ -35,8 +36,11 @@ pub(super) async fn serve(stream: TcpStream, router: Router) {
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
     let mut connection = pin!(connection);
     // How a client of the admin listener ends is its own affair: no log line, no metric.
-    if timeout(LIFE, connection.as_mut()).await.is_err() {
-        connection.as_mut().graceful_shutdown();
-        let _client_ended = timeout(LAST_WORDS, connection).await;
+    tokio::select! {
+        _client_ended = connection.as_mut() => return,
+        _stopped = stop.changed() => {}
+        () = sleep(LIFE) => {}
     }
+    connection.as_mut().graceful_shutdown();
+    let _client_ended = timeout(LAST_WORDS, connection).await;
 }

@@ -20,7 +20,8 @@ struct World {
     token: String,
     status: Arc<Status>,
     folder: PathBuf,
-    _serving: JoinSet<()>,
+    stop: Option<watch::Sender<()>>,
+    serving: JoinSet<()>,
 }
 
 impl Drop for World {
@@ -63,8 +64,9 @@ impl World {
         };
         let addr = socket.addr();
         let mut serving = JoinSet::new();
-        serving.spawn(serve(socket, facts));
-        Self { addr, token, status, folder, _serving: serving }
+        let (stop, stopped) = watch::channel(());
+        serving.spawn(serve(socket, facts, stopped).unwrap());
+        Self { addr, token, status, folder, stop: Some(stop), serving }
     }
 
     /// Sends `request` and returns everything that comes until the end.
@@ -222,4 +224,19 @@ fn a_socket_is_shared_with_the_one_before_and_differs_by_its_token() {
     assert!(same == first && same.addr() == first.addr());
     assert!(other != first && other.addr() == first.addr());
     fs::remove_dir_all(folder).unwrap();
+}
+
+#[tokio::test]
+async fn a_stopped_listener_gives_the_answer_that_is_waited_for_and_takes_nobody_more() {
+    let mut world = World::start();
+    let mut stream = TcpStream::connect(world.addr).await.unwrap();
+    stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\nGET /hea").await.unwrap();
+    let mut first = [0; 15];
+    stream.read_exact(&mut first).await.unwrap();
+    world.stop = None;
+    stream.write_all(b"lthz HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+    let mut rest = String::new();
+    stream.read_to_string(&mut rest).await.unwrap();
+    tokio::time::timeout(Duration::from_secs(10), world.serving.join_next()).await.unwrap();
+    assert!(TcpStream::connect(world.addr).await.is_err());
 }

@@ -1,0 +1,146 @@
+//! What an operator does with the program: the command line, its exit codes, its logs and its reloads.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+use std::fs;
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::MetadataExt as _;
+use std::process::{Command, Output, Stdio};
+
+use portcullis_peers::{Endpoint, serve};
+use portcullis_tests::{Gate, Setup, Site, binary, until};
+use rustix::process::Signal;
+
+fn said(arguments: &[&str]) -> Output {
+    let folder = Site::new();
+    let mut command = Command::new(binary());
+    command.args(arguments).current_dir(folder.folder()).stdin(Stdio::null());
+    command.output().unwrap()
+}
+
+#[test]
+fn the_command_line_has_one_code_for_what_is_wrong_with_it() {
+    for (arguments, code, wanted) in [
+        (&["--help"][..], 0, "Usage"),
+        (&["--version"], 0, "portcullis 0."),
+        (&["run", "--help"], 0, "--addresses-file"),
+        (&[], 64, "Usage"),
+        (&["runn"], 64, "run"),
+        (&["run", "--config"], 64, "--config"),
+        (&["run", "--no-such-thing"], 64, "--no-such-thing"),
+        (&["run"], 78, "config/config.toml"),
+        (&["run", "--config", "gone.toml"], 78, "gone.toml"),
+        (&["check", "--config", "gone.toml"], 78, "gone.toml"),
+        (&["schema"], 0, "$schema"),
+    ] {
+        let output = said(arguments);
+        let text = [output.stdout, output.stderr].concat();
+        let text = String::from_utf8_lossy(&text);
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {text}");
+        assert!(text.contains(wanted), "{arguments:?}: {text}");
+    }
+}
+
+#[test]
+fn every_address_that_cannot_be_bound_is_told_at_once() {
+    let (one, two) = (TcpListener::bind("127.0.0.1:0").unwrap(), TcpListener::bind("127.0.0.1:0").unwrap());
+    let addresses = [one.local_addr().unwrap(), two.local_addr().unwrap()].map(|address| address.to_string());
+    let text = Setup::new()
+        .fixed("one", "tcp", &["127.0.0.1:1".parse().unwrap()], "")
+        .text()
+        .replace("bind = [\"127.0.0.1:0\"]", &format!("bind = [\"{}\", \"192.0.2.1:7000\"]", addresses[0]))
+        .replace("bind = \"127.0.0.1:0\"", &format!("bind = \"{}\"", addresses[1]));
+    let said = Gate::refused(&text).expect("it does not start");
+    assert!(said.contains("exit status: 69"), "{said}");
+    for address in [&*addresses[0], &*addresses[1], "192.0.2.1"] {
+        assert!(said.contains(address), "{address} is not told: {said}");
+    }
+}
+
+#[test]
+fn what_a_config_names_and_cannot_be_had_ends_with_78_and_says_what_to_do() {
+    let to_nowhere = |lines: &str| {
+        let setup = Setup::new().fixed("in", "tcp", &["127.0.0.1:1".parse().unwrap()], "");
+        Gate::refused(&setup.text().replace("[log]\n", lines)).expect("it does not start")
+    };
+    let said = to_nowhere("[log]\ninfo_file = \"/dev/null/a/info.log\"\n");
+    assert!(said.contains("exit status: 78") && said.contains("/dev/null/a"), "{said}");
+    let setup = Setup::new().fixed("in", "tcp", &["127.0.0.1:1".parse().unwrap()], "");
+    let token = setup.text().replace("{folder}/admin.token", "/dev/null/admin.token");
+    let said = Gate::refused(&token).expect("it does not start");
+    assert!(said.contains("exit status: 78") && said.contains("token_file"), "{said}");
+}
+
+#[test]
+fn log_files_are_made_split_by_level_and_reopened_on_demand() {
+    let files = "[log]\ninfo_file = \"{folder}/log/a/info.log\"\nerror_file = \"{folder}/log/b/error.log\"\n";
+    let setup = Setup::new().fixed("in", "tcp", &["127.0.0.1:1".parse().unwrap()], "");
+    let text = setup.text().replace("[log]\n", files);
+    let gate = Gate::start(&text);
+    let folder = gate.site().folder().to_owned();
+    let read = |file: &str| fs::read_to_string(folder.join(file)).unwrap_or_default();
+    until("the gateway says that it is ready", || read("log/a/info.log").contains(" INFO ready "));
+    assert!(!gate.reload("broken"));
+    until("the mistake is an error", || read("log/b/error.log").contains("config.toml:1:"));
+    assert!(!read("log/a/info.log").contains("ERROR") && !read("log/b/error.log").contains("INFO"));
+    assert_eq!(gate.log(), "", "nothing is left for stderr");
+    fs::rename(folder.join("log"), folder.join("old")).unwrap();
+    gate.signal(Signal::USR1);
+    until("the files are made anew", || folder.join("log/b/error.log").exists());
+    assert!(gate.reload(&text));
+    until("lines go to the new file", || read("log/a/info.log").contains("in force"));
+}
+
+#[test]
+fn a_reload_moves_the_log_the_admin_token_and_the_admin_listener() {
+    let setup = Setup::new().fixed("in", "tcp", &["127.0.0.1:1".parse().unwrap()], "");
+    let gate = Gate::start(&setup.text());
+    let folder = gate.site().folder().to_owned();
+    let mode = fs::metadata(folder.join("admin.token")).unwrap().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let json =
+        setup.text().replace("[log]\n", "[log]\nformat = \"json\"\n").replace("admin.token", "other.token");
+    assert!(gate.reload(&json));
+    until("the log is JSON", || {
+        gate.log().lines().last().is_some_and(|line| serde_json::from_str::<serde_json::Value>(line).is_ok())
+    });
+    assert!(folder.join("other.token").exists());
+    assert_eq!(gate.ask("/api/v1/status").unwrap().0, 401);
+    assert_eq!(gate.ask("/readyz").unwrap(), (200, "ready\n".into()));
+    // A reload that asks for an address that is taken leaves everything as it is.
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let other = json.replace("bind = \"127.0.0.1:0\"", &format!("bind = \"{address}\""));
+    assert!(!gate.reload(&other));
+    assert_eq!(gate.ask("/readyz").unwrap().0, 200);
+    // Not by `reload`: it asks the old listener how it went.
+    let without = json.replace("[admin]\n", "").replace("bind = \"127.0.0.1:0\"\n", "");
+    let without: String = without
+        .lines()
+        .filter(|line| !line.contains("token_file"))
+        .fold(String::new(), |text, line| text + line + "\n");
+    gate.site().write("config.toml", &without);
+    gate.signal(Signal::HUP);
+    until("the admin listener is closed", || TcpStream::connect(gate.admin()).is_err());
+}
+
+#[test]
+fn sessions_are_told_at_their_start_and_at_their_end() {
+    let endpoint = Endpoint::start(serve::echo).unwrap();
+    let gate = Gate::start(&Setup::new().fixed("in", "tcp", &[endpoint.address()], "").text());
+    let client = TcpStream::connect(gate.listener("in")).unwrap();
+    let from = format!("client={}", client.local_addr().unwrap());
+    let line = |what: &str| {
+        gate.log().lines().find(|line| line.contains(what) && line.contains(&from)).map(String::from)
+    };
+    until("the start is told", || line("DEBUG session opened").is_some());
+    drop(client);
+    until("the end is told", || line("INFO session closed").is_some());
+    let end = line("INFO session closed").unwrap();
+    for field in
+        [" session=", " listener=in ", " reason=client-ended ", " up=0 down=0 ", " opened_after=", " lasted="]
+    {
+        assert!(end.contains(field), "{field} is missing: {end}");
+    }
+    assert!(end.contains(&format!(" endpoint={} ", endpoint.address())), "{end}");
+}
