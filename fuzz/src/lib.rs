@@ -6,6 +6,9 @@
 pub mod config;
 pub mod hello;
 pub mod http_upgrade;
+pub mod jwt;
+pub mod key;
+pub mod ticket;
 pub mod ws_frames;
 
 /// A target's name and its body, which panics when a property does not hold.
@@ -16,6 +19,9 @@ pub const TARGETS: &[Target] = &[
     ("config", config::run),
     ("hello", hello::run),
     ("http_upgrade", http_upgrade::run),
+    ("jwt", jwt::run),
+    ("key", key::run),
+    ("ticket", ticket::run),
     ("ws_frames", ws_frames::run),
 ];
 

@@ -86,7 +86,7 @@ static ORIGINS: Key<List<Text<Box<str>>>> = Key {
         show: |origin| origin.to_string(),
     }),
     default: Vec::new,
-    doc: "accepted `Origin` values; [] = any",
+    doc: "accepted `Origin` values, and `none` for clients that send none; [] = any",
 };
 static PATHS: Key<List<Text<Box<str>>>> = Key {
     name: "paths",
@@ -172,9 +172,9 @@ fn header_name(text: &str) -> Result<Box<str>, String> {
     Ok(name.into())
 }
 
-/// `scheme://host[:port]` as RFC 6454 section 6.2 writes it, or `null`.
+/// `scheme://host[:port]` as RFC 6454 section 6.2 writes it, or `null`; `none` admits a request without one.
 fn origin(text: &str) -> Result<Box<str>, String> {
-    if text == "null" {
+    if text == "null" || text == "none" {
         return Ok(text.into());
     }
     let (scheme, host) = text.split_once("://").ok_or_else(|| format!("{text:?} has no scheme"))?;

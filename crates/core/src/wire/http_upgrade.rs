@@ -32,7 +32,7 @@ pub struct UpgradeRules<'a> {
     pub query: bool,
     /// The origins that may connect; none listed = any. A request without an origin then needs `"none"` here.
     pub origins: &'a [Box<str>],
-    /// The paths that exist, compared byte by byte; none listed = all.
+    /// The paths that exist, compared byte by byte, a trailing `*` for any rest; none listed = all.
     pub paths: &'a [Box<str>],
     /// The longest key, in bytes.
     pub max_key: u32,

@@ -42,7 +42,7 @@ impl<'b> Head<'b> {
         let fields = Fields(request.headers);
         let accept = check_fields(&fields)?;
         origin::check(&fields, rules.origins)?;
-        if !rules.paths.is_empty() && !rules.paths.iter().any(|known| **known == *path) {
+        if !rules.paths.is_empty() && !rules.paths.iter().any(|known| admits(known, path)) {
             return Err(UpgradeError::Path);
         }
         let (key, protocol) = key::find(&fields, query, rules);
@@ -122,6 +122,14 @@ fn target(target: &str) -> Result<(&str, &str), UpgradeError> {
     }
     let (path, query) = path_and_query.split_once('?').unwrap_or((path_and_query, ""));
     Ok((if path.is_empty() { "/" } else { path }, query))
+}
+
+/// Is this path the listed one, or under it where the listed one ends in `*`?
+fn admits(listed: &str, path: &str) -> bool {
+    match listed.strip_suffix('*') {
+        Some(beginning) => path.starts_with(beginning),
+        None => path == listed,
+    }
 }
 
 /// A bare LF or CR is read as a line's end by some and not by others: no client of ours writes one.

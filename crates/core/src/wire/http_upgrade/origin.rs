@@ -26,8 +26,13 @@ pub(super) fn check(fields: &Fields<'_, '_>, listed: &[Box<str>]) -> Result<(), 
     if admitted { Ok(()) } else { Err(UpgradeError::Origin) }
 }
 
-/// Are these the same origin? A default port may be written or left out; `null` is never listed.
+/// Are these the same origin? A default port may be written or left out.
+///
+/// `null`, which a browser sends where it hides the origin, is any page's: it is admitted if it is listed.
 fn same(one: &str, other: &str) -> bool {
+    if one == "null" {
+        return other == "null";
+    }
     match (parts(one), parts(other)) {
         (Some(one), Some(other)) => {
             one.0.eq_ignore_ascii_case(other.0) && one.1.eq_ignore_ascii_case(other.1) && one.2 == other.2
@@ -94,7 +99,9 @@ mod tests {
             ("https://play.example", "https://play.example:443443", false),
             ("https://play.example", "play.example", false),
             ("https://play.example", "null", false),
-            ("null", "null", false),
+            ("null", "null", true),
+            ("null", "https://play.example", false),
+            ("null", "NULL", false),
             ("https://play.example", "https://play.example, https://evil.test", false),
             ("https://play.example", "", false),
             ("https://", "https://", false),

@@ -208,6 +208,7 @@ fn origins_and_paths_are_the_listed_ones() {
     let origins = [Box::from("http://example.com")];
     let none = [Box::from("https://other.example"), Box::from("none")];
     let paths = [Box::from("/chat"), Box::from("/chat/")];
+    let under = [Box::from("/chat/*")];
     let without = PLAIN.replacen("Origin: http://example.com\r\n", "", 1);
     let null = PLAIN.replacen("http://example.com", "null", 1);
     /// What it shows, the request, origins and paths listed, and the status if it is refused.
@@ -229,6 +230,9 @@ fn origins_and_paths_are_the_listed_ones() {
         ("any", &null, &[], &[], None),
         ("path", &PLAIN.replacen("/chat", "/chat2", 1), &[], &paths, Some(404)),
         ("path with a query", &PLAIN.replacen("/chat", "/chat?x", 1), &[], &paths, None),
+        ("path under", &PLAIN.replacen("/chat", "/chat/room/7", 1), &[], &under, None),
+        ("path beside", PLAIN, &[], &under, Some(404)),
+        ("path is no pattern", &PLAIN.replacen("/chat", "/chat*", 1), &[], &paths, Some(404)),
         ("path encoded", &PLAIN.replacen("/chat", "/%63hat", 1), &[], &paths, Some(404)),
         ("path dots", &PLAIN.replacen("/chat", "/x/../chat", 1), &[], &paths, Some(404)),
         ("path in another case", &PLAIN.replacen("/chat", "/Chat", 1), &[], &paths, Some(404)),

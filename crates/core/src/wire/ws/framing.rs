@@ -1,6 +1,8 @@
 //! What the gateway makes of messages where the other side is a stream: `raw` or `length-prefixed`.
 
 use super::FrameStart;
+pub use crate::config::Framing;
+
 use super::frame::{FrameHeader, Opcode, Violation, header};
 
 /// Fragments of one message that are assembled, at most: fragments of no bytes count too.
@@ -8,15 +10,6 @@ pub const MAX_FRAGMENTS: u32 = 1024;
 
 /// Bytes of the length prefix, u32 little-endian.
 const PREFIX: usize = 4;
-
-/// How messages and a stream of bytes become each other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Framing {
-    /// Payload only: borders mean nothing.
-    Raw,
-    /// Each message behind its u32 little-endian length.
-    LengthPrefixed,
-}
 
 /// Turns data events into bytes for a stream.
 #[derive(Clone, Debug)]
