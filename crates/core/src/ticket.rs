@@ -30,7 +30,8 @@ pub const MAX_LEN: usize = 2048;
 
 /// Bytes before the sealed text: key id and nonce.
 const HEAD: usize = KeyId::LEN + NONCE;
-const NONCE: usize = 12;
+/// Bytes of a nonce.
+pub const NONCE: usize = 12;
 const TAG: usize = 16;
 
 /// Which key sealed a ticket: 4 bytes, written as 8 hex digits.
@@ -110,14 +111,7 @@ impl Ticket {
     /// [`TicketError::Content`] for a field outside its bounds, [`TicketError::Malformed`] for a ticket that
     /// would be too long.
     pub fn seal(&self, key: &TicketKey, nonce: [u8; NONCE]) -> Result<String, TicketError> {
-        let (target, upstream) = match &self.target {
-            NameTarget::Endpoint(endpoint) => (Some(endpoint.to_string().into()), None),
-            NameTarget::Upstream(name) => (None, Some(name.as_str().into())),
-        };
-        let Self { exp, jti, ip, device, once, .. } = self.clone();
-        let content = Content { target, upstream, exp, jti, ip, device, once };
-        let mut sealed = serde_json::to_vec(&content).map_err(|error| wrong(&error.to_string()))?;
-        Self::try_from(content)?;
+        let mut sealed = self.to_json()?.into_bytes();
         let aad = Aad::from(associated(key.id()));
         key.key()
             .seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), aad, &mut sealed)
@@ -125,6 +119,21 @@ impl Ticket {
         let whole = [&key.id().0[..], &nonce, &sealed].concat();
         let text = format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(whole));
         if text.len() > MAX_LEN { Err(TicketError::Malformed) } else { Ok(text) }
+    }
+
+    /// Writes the ticket's content as it is sealed: JSON without spaces, in the order of the specification.
+    ///
+    /// # Errors
+    /// [`TicketError::Content`] for a field outside its bounds.
+    pub fn to_json(&self) -> Result<String, TicketError> {
+        let (target, upstream) = match &self.target {
+            NameTarget::Endpoint(endpoint) => (Some(endpoint.to_string().into()), None),
+            NameTarget::Upstream(name) => (None, Some(name.as_str().into())),
+        };
+        let Self { exp, jti, ip, device, once, .. } = self.clone();
+        let content = Content { target, upstream, exp, jti, ip, device, once };
+        let json = serde_json::to_string(&content).map_err(|error| wrong(&error.to_string()))?;
+        Self::try_from(content).map(|_| json)
     }
 
     /// Opens a ticket, and says which key it was sealed with. Does not look at its time, address or use.
