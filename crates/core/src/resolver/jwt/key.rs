@@ -149,7 +149,9 @@ fn is_public_der(bytes: &[u8]) -> bool {
     let bare: Vec<u8> = bytes.iter().copied().filter(|b| !b.is_ascii_whitespace()).collect();
     let decoded = STANDARD.decode(bare).unwrap_or_default();
     [bytes, &decoded].into_iter().any(|der| {
-        let begins = der.first() == Some(&0x30);
+        // The smallest, Ed25519's, has 44 bytes. Any 32 bytes are a bare Ed25519 key, and any secret may be:
+        // those that begin with the digit 0 (0x30, like DER) are not to be taken for one.
+        let begins = der.len() >= 44 && der.first() == Some(&0x30);
         begins && ALL_PUBLIC.iter().any(|algorithm| ParsedPublicKey::new(*algorithm, der).is_ok())
     })
 }

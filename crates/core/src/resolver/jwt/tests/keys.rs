@@ -122,6 +122,10 @@ fn a_key_file_decides_the_algorithm() {
         assert_eq!(read(&signer.key_file), Ok(vec![(None, signer.algorithm)]));
     }
     assert_eq!(read([0xff; 32]), Ok(vec![(None, "HS256")]));
+    // 0x30, as DER begins: hex digits of any length are a secret all the same.
+    for len in 32..200 {
+        assert_eq!(read(vec![b'0'; len]), Ok(vec![(None, "HS256")]), "{len} digits");
+    }
     assert_eq!(read([b'x'; 31]), Err(KeyError::TooShort { given: 31 }));
     assert_eq!(read([&[b'x'; 31][..], b"\n"].concat()), Err(KeyError::TooShort { given: 31 }));
     assert_eq!(
