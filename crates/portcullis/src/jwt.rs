@@ -220,3 +220,42 @@ pub(crate) fn say(text: &str) -> anyhow::Result<()> {
         Ok(()) | Err(_) => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    #[test]
+    fn what_is_minted_is_accepted_until_it_ends() {
+        let key_file = std::env::temp_dir().join(format!("portcullis-jwt-{}", std::process::id()));
+        std::fs::write(&key_file, [b's'; 32]).unwrap();
+        let mint = |host: &str| Mint {
+            key_file: key_file.clone(),
+            alg: None,
+            kid: None,
+            host: Some(host.into()),
+            port: Some("7083".into()),
+            upstream: None,
+            sub: Some("player".into()),
+            aud: Some("gate".into()),
+            iss: None,
+            ttl: Duration::from_secs(60),
+        };
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
+        let token = mint("fd00::1").token(now).unwrap();
+        let verify = |aud: &str, now| {
+            let token = token.parse().unwrap();
+            Verify { key_file: key_file.clone(), aud: vec![aud.into()], iss: vec![], token }.claims(now)
+        };
+        assert_eq!(verify("gate", now).unwrap(), "target [fd00::1]:7083\nsub player");
+        assert!(verify("other", now).unwrap_err().to_string().contains("audience"));
+        let later = verify("gate", now + Duration::from_secs(120)).unwrap_err();
+        assert!(later.to_string().contains("expired"));
+        assert!(mint("10.7").token(now).unwrap_err().to_string().contains("neither an IPv4 address"));
+        let shown = format!("{:?}", token.parse::<Sealed>().unwrap());
+        assert_eq!(shown, "***");
+        std::fs::remove_file(key_file).unwrap();
+    }
+}

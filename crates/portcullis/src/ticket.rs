@@ -161,3 +161,44 @@ fn random<const LEN: usize>() -> anyhow::Result<[u8; LEN]> {
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn a_key_is_made_once_and_for_its_owner_and_mints_what_opens() {
+        let folder = std::env::temp_dir().join(format!("portcullis-ticket-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let key_file = folder.join("tickets.key");
+        let keygen = Keygen { out: key_file.clone() };
+        let said = keygen.make().unwrap();
+        let written = std::fs::read_to_string(&key_file).unwrap();
+        assert_eq!(std::fs::metadata(&key_file).unwrap().permissions().mode() & 0o777, 0o600);
+        assert!(!said.contains(written.trim().split_once(':').unwrap().1), "the key is not printed");
+        assert!(keygen.make().is_err(), "an existing key is never overwritten");
+        assert_eq!(std::fs::read_to_string(&key_file).unwrap(), written);
+
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
+        let mint = Mint {
+            key_file: key_file.clone(),
+            target: Some("10.0.0.7:7000".parse().unwrap()),
+            upstream: None,
+            ttl: Duration::from_secs(60),
+            exp: None,
+            ip: None,
+            device: Some("d".into()),
+            once: true,
+            jti: Some("t-1".into()),
+        };
+        let ticket = mint.ticket(now).unwrap().parse().unwrap();
+        let opened = Open { key_file, ticket }.content(now).unwrap();
+        std::fs::remove_dir_all(folder).unwrap();
+        let content = r#"{"target":"10.0.0.7:7000","exp":1800000060,"jti":"t-1","device":"d","once":true}"#;
+        assert!(opened.starts_with(content) && opened.ends_with("ends in 60 s"), "{opened}");
+    }
+}
