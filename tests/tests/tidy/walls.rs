@@ -87,6 +87,22 @@ fn versions_of_dependencies_are_named_once() {
 }
 
 #[test]
+fn every_dependency_of_the_workspace_is_used() {
+    let manifest = read("Cargo.toml");
+    let section =
+        manifest.split("[workspace.dependencies]").nth(1).and_then(|rest| rest.split("\n[").next()).unwrap();
+    let manifests: Vec<String> =
+        pages().into_iter().filter(|page| page.ends_with("/Cargo.toml")).map(|page| page.text).collect();
+    let found: Vec<String> = section
+        .lines()
+        .filter_map(|line| line.split_once(" = ").map(|(name, _)| name))
+        .filter(|name| !manifests.iter().any(|text| text.contains(&format!("\n{name}.workspace = true"))))
+        .map(str::to_owned)
+        .collect();
+    none(&found, "a dependency that nobody takes:");
+}
+
+#[test]
 fn the_library_half_starts_no_process_and_reads_no_environment() {
     let words = ["std::env::var", "env::var(", "process::Command"];
     let mut found = Vec::new();
