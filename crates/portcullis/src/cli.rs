@@ -38,7 +38,7 @@ enum Command {
 /// What `run` may be told.
 #[derive(Debug, Args)]
 pub(crate) struct Run {
-    /// Writes where the listeners are as JSON once they serve: {"listeners":{NAME:[ADDRESS]},"admin":ADDRESS}
+    /// Writes where the listeners are as JSON once they serve: `{"listeners":{NAME:[ADDRESS]},"admin":ADDRESS}`
     #[arg(long, value_name = "PATH")]
     pub(crate) addresses_file: Option<PathBuf>,
 }

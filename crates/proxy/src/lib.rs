@@ -2,7 +2,7 @@
 //!
 //! It owns every client and endpoint socket and goes on when the control plane does not. One thread per
 //! core runs one epoll loop; a session is one struct in it; nothing here knows an async runtime, a name
-//! server or a file. In go a [`Snapshot`](portcullis_core::snapshot::Snapshot) and bound [`Sockets`];
+//! server or a file. In go a [`Snapshot`] and bound [`Sockets`];
 //! out comes a [`ProxyHandle`].
 
 mod admission;
