@@ -42,6 +42,29 @@ fn the_command_line_has_one_code_for_what_is_wrong_with_it() {
 }
 
 #[test]
+fn tickets_and_tokens_are_made_and_judged_from_the_command_line() {
+    let site = Site::new();
+    let do_it = |arguments: &[&str]| {
+        let output = Command::new(binary()).args(arguments).current_dir(site.folder()).output().unwrap();
+        let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).trim().to_owned();
+        (output.status.code().unwrap(), text)
+    };
+    assert_eq!(do_it(&["ticket", "keygen", "--out", "ticket.key"]).0, 0);
+    let (code, ticket) = do_it(&["ticket", "mint", "--key-file", "ticket.key", "--target", "10.0.0.7:7000"]);
+    assert!(code == 0 && ticket.starts_with("v1."), "{ticket}");
+    let (code, content) = do_it(&["ticket", "open", "--key-file", "ticket.key", &ticket]);
+    assert!(code == 0 && content.contains("10.0.0.7:7000"), "{content}");
+    let (code, refusal) = do_it(&["ticket", "open", "--key-file", "ticket.key", &ticket[..ticket.len() - 2]]);
+    assert!(code == 1 && refusal.starts_with("error: "), "{refusal}");
+    site.write("jwt.key", "0123456789abcdef0123456789abcdef");
+    let (code, token) = do_it(&["jwt", "mint", "--key-file", "jwt.key", "--upstream", "lobby"]);
+    assert_eq!(code, 0, "{token}");
+    assert_eq!(do_it(&["jwt", "verify", "--key-file", "jwt.key", &token]).0, 0);
+    assert_eq!(do_it(&["jwt", "verify", "--key-file", "jwt.key", &format!("{token}x")]).0, 1);
+    assert_eq!(do_it(&["jwt", "mint", "--key-file", "jwt.key"]).0, 64);
+}
+
+#[test]
 fn every_address_that_cannot_be_bound_is_told_at_once() {
     let (one, two) = (TcpListener::bind("127.0.0.1:0").unwrap(), TcpListener::bind("127.0.0.1:0").unwrap());
     let addresses = [one.local_addr().unwrap(), two.local_addr().unwrap()].map(|address| address.to_string());

@@ -122,7 +122,7 @@ impl std::fmt::Debug for Facts {
 /// Begins to listen at `socket`, and returns what serves it.
 ///
 /// Once the sender of `stop` is gone it takes nobody more, lets each client have the answer it waits for, and
-/// ends within 70 s. Dropped, it ends at once. Needs a runtime of tokio around it.
+/// ends within 15 s. Dropped, it ends at once. Needs a runtime of tokio around it.
 ///
 /// # Errors
 /// The kernel's, when it has no descriptor or no place in the poller.

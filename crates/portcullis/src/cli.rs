@@ -6,6 +6,8 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 use crate::exit::{Exit, Refused};
+use crate::jwt::JwtCommand;
+use crate::ticket::TicketCommand;
 use crate::{check, convert, run, schema};
 
 /// A transparent gateway for stateful, long-lived services.
@@ -33,6 +35,10 @@ enum Command {
     Convert,
     /// Prints the JSON Schema of the native form
     Schema,
+    /// Mints and verifies JSON Web Tokens
+    Jwt(JwtCommand),
+    /// Makes keys of tickets, seals and opens tickets
+    Ticket(TicketCommand),
 }
 
 /// What `run` may be told.
@@ -58,5 +64,18 @@ pub(crate) fn main() -> ExitCode {
         Command::Check { effective } => check::run(cli.config, effective),
         Command::Convert => convert::run(cli.config),
         Command::Schema => schema::run(),
+        Command::Jwt(command) => finish(command.run()),
+        Command::Ticket(command) => finish(command.run()),
+    }
+}
+
+/// Ends a command that answers with one text or one refusal.
+fn finish(done: anyhow::Result<()>) -> ExitCode {
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
     }
 }

@@ -5,10 +5,12 @@ mod cli;
 mod config_file;
 mod convert;
 mod exit;
+mod jwt;
 mod node;
 mod run;
 mod schema;
 mod signals;
+mod ticket;
 
 use std::process::ExitCode;
 

@@ -26,7 +26,14 @@ const LIFE: Duration = Duration::from_secs(60);
 /// How long that last answer may take: a client that does not read does not keep its place.
 const LAST_WORDS: Duration = Duration::from_secs(10);
 
-/// Serves the requests of one connection; no further one once the sender of `stop` is gone.
+/// Waits until the sender of `stop` is gone and a request that was under way then has had its time.
+async fn stopped(stop: &mut watch::Receiver<()>) {
+    // Nothing is ever sent: the only change is the sender's end.
+    let _gone = stop.changed().await;
+    sleep(HEAD_TIMEOUT).await;
+}
+
+/// Serves the requests of one connection; none that begins later than 5 s after the sender of `stop` is gone.
 pub(super) async fn serve(stream: TcpStream, router: Router, mut stop: watch::Receiver<()>) {
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -38,8 +45,8 @@ pub(super) async fn serve(stream: TcpStream, router: Router, mut stop: watch::Re
     // How a client of the admin listener ends is its own affair: no log line, no metric.
     tokio::select! {
         _client_ended = connection.as_mut() => return,
-        _stopped = stop.changed() => {}
         () = sleep(LIFE) => {}
+        () = stopped(&mut stop) => {}
     }
     connection.as_mut().graceful_shutdown();
     let _client_ended = timeout(LAST_WORDS, connection).await;
