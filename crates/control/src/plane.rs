@@ -9,6 +9,7 @@ use std::os::fd::{AsFd as _, BorrowedFd};
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use portcullis_core::config::{Dns, LogLevel};
 use portcullis_core::endpoint::HostName;
@@ -18,6 +19,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::runtime::Builder;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
 
 use crate::admin::{self, AdminSocket, Facts};
 use crate::export::Traffic;
@@ -25,6 +27,9 @@ use crate::log::{Entry, Log};
 use crate::resolve::{Answer, Counters, Lookup, LookupError, Resolver};
 use crate::status::Status;
 
+/// How long records gather before they are written: workers ring for the first of a batch only, so that a
+/// flood of short sessions does not wake this thread for each.
+const GATHER: Duration = Duration::from_millis(20);
 /// How many commands may wait.
 const COMMANDS: usize = 16;
 
@@ -164,6 +169,7 @@ struct Lost {
 impl Desk {
     /// Serves until told to finish.
     async fn serve(&mut self, bells: &Bells<'_>, mut queue: mpsc::Receiver<Command>) -> io::Result<()> {
+        let mut gathering = None;
         loop {
             tokio::select! {
                 ready = bells.questions.readable() => {
@@ -172,6 +178,10 @@ impl Desk {
                 }
                 ready = bells.endings.readable() => {
                     ready?.clear_ready();
+                    gathering = Some(Instant::now() + GATHER);
+                }
+                () = sleep_until(gathering.unwrap_or_else(Instant::now)), if gathering.is_some() => {
+                    gathering = None;
                     self.handle_endings();
                 }
                 answers = self.resolver.next() => {
@@ -211,7 +221,7 @@ impl Desk {
         if let Some(warning) = warning {
             desk.log.tell(Entry::warn("names may not be found").with_text("error", warning));
         }
-        desk.proxy.tell_opened(desk.log.has(LogLevel::Debug));
+        desk.say_what_is_wanted();
         desk.serve_admin(admin)?;
         Ok(desk)
     }
@@ -245,6 +255,11 @@ impl Desk {
         self.proxy.answer(*asked, answer);
     }
 
+    /// A record that nobody would read is not made.
+    fn say_what_is_wanted(&self) {
+        self.proxy.tell(self.log.has(LogLevel::Debug), self.log.has(LogLevel::Info));
+    }
+
     fn handle_endings(&mut self) {
         for told in self.proxy.endings().take() {
             self.log.tell(match &told {
@@ -266,7 +281,7 @@ impl Desk {
             self.log.tell(Entry::warn("names may not be found").with_text("error", warning));
         }
         // The log has its own level by now.
-        self.proxy.tell_opened(self.log.has(LogLevel::Debug));
+        self.say_what_is_wanted();
         if let Some(admin) = change.admin
             && let Err(error) = self.serve_admin(admin)
         {

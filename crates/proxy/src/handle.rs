@@ -40,6 +40,7 @@ pub(crate) struct Shared {
     pub(crate) endings: Outlet<Told>,
     pub(crate) admission: Arc<Admission>,
     pub(crate) tell_opened: AtomicBool,
+    pub(crate) tell_ended: AtomicBool,
     pub(crate) accept_pauses: AtomicU64,
     pub(crate) bugs: AtomicU64,
     /// Sessions by worker.
@@ -112,7 +113,7 @@ pub enum NameError {
 /// What the data plane tells, once each.
 #[derive(Debug)]
 pub enum Told {
-    /// A session was opened. Told only after [`ProxyHandle::tell_opened`].
+    /// A session was opened. Told when [`ProxyHandle::tell`] asks for it.
     Opened(Box<Opened>),
     /// A session ended.
     Ended(Box<Ended>),
@@ -167,6 +168,7 @@ impl Shared {
             endings: Outlet::new(ENDINGS)?,
             admission: Arc::new(Admission::new(sessions)),
             tell_opened: AtomicBool::new(false),
+            tell_ended: AtomicBool::new(true),
             accept_pauses: AtomicU64::new(0),
             bugs: AtomicU64::new(0),
             loads: (0..workers).map(|_| AtomicU32::new(0)).collect(),
@@ -277,9 +279,10 @@ impl ProxyHandle {
         &self.shared.endings
     }
 
-    /// Says whether opened sessions are told, not only ended ones.
-    pub fn tell_opened(&self, wanted: bool) {
-        self.shared.tell_opened.store(wanted, Ordering::Relaxed);
+    /// Says which records of sessions are wanted; at first those of ended ones only.
+    pub fn tell(&self, opened: bool, ended: bool) {
+        self.shared.tell_opened.store(opened, Ordering::Relaxed);
+        self.shared.tell_ended.store(ended, Ordering::Relaxed);
     }
 
     /// Answers a question; an answer that comes too late does nothing.

@@ -13,7 +13,7 @@ use portcullis_core::outcome::Reason;
 use portcullis_core::wire::http_upgrade::{MAX_HEAD, UpgradeReader, UpgradeStep};
 use portcullis_core::wire::ws::{Opcode, header as ws_header};
 use portcullis_sys::epoll::{Event, Interest, Poller};
-use portcullis_sys::socket::Socket;
+use portcullis_sys::socket::{Socket, Tuning};
 
 use crate::io::Io;
 use crate::ring::{Ring, Rings};
@@ -172,6 +172,13 @@ impl Leg {
             Wire::Tcp(socket) if self.state.hung_up => socket.take_error(),
             Wire::Tcp(_) => Ok(()),
         }
+    }
+
+    /// Has the kernel watch over a connection that is to last.
+    pub(crate) fn keep_watch(&self) {
+        let Wire::Tcp(socket) = &self.wire;
+        // It fails only on a connection that is gone, which the next read tells too.
+        let _gone = socket.keep_watch(&Tuning::default());
     }
 
     /// Might there be something to read?

@@ -9,6 +9,8 @@ mod open;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use portcullis_core::config::Idle;
 use portcullis_core::outcome::{Ended, Reason, SessionId};
@@ -52,7 +54,11 @@ pub(crate) struct Session {
     heard: Tick,
     moved: Tick,
     pinged: Tick,
+    lasting: bool,
 }
+
+/// How long a session is young. What only a lasting one needs is not set up for a young one.
+const YOUNG: Duration = Duration::from_secs(5);
 
 /// Where the story is.
 #[derive(Debug)]
@@ -123,6 +129,7 @@ impl Session {
             heard: io.now,
             moved: io.now,
             pinged: io.now,
+            lasting: false,
         }
     }
 
@@ -291,7 +298,10 @@ impl Session {
         if client_ended || endpoint_ended {
             return self.moved.after(settings.half_close_timeout);
         }
-        let idle = self.heard.after(settings.idle_timeout);
+        let mut idle = self.heard.after(settings.idle_timeout);
+        if let (false, Some(opened)) = (self.lasting, self.opened) {
+            idle = idle.min(opened.after(YOUNG));
+        }
         match &settings.ws {
             Some(ws) => idle.min(self.heard.max(self.pinged).after(ws.ping_interval)),
             None => idle,
@@ -304,6 +314,11 @@ impl Session {
         }
         if io.now >= self.heard.after(self.plan.settings.idle_timeout) {
             return self.part(Reason::Idle, io);
+        }
+        if let (false, Some(endpoint)) = (self.lasting, &self.endpoint) {
+            endpoint.keep_watch();
+            self.lasting = true;
+            return Step::Wait;
         }
         if let Codec::Ws(ws) = self.client.codec() {
             ws.ping();
@@ -333,7 +348,7 @@ impl Session {
         self.pinged = io.now;
         self.phase = Phase::Relaying;
         self.meter.cell(usize::from(io.worker)).opened.add(1);
-        if io.shared.tell_opened.load(std::sync::atomic::Ordering::Relaxed)
+        if io.shared.tell_opened.load(Ordering::Relaxed)
             && let Some(endpoint) = self.endpoint_address
         {
             let (session, listener) = (self.id, self.plan.settings.name.clone());
@@ -352,6 +367,9 @@ impl Session {
         match self.opened {
             Some(_) => cell.closed(reason),
             None => cell.refused(reason),
+        }
+        if !io.shared.tell_ended.load(Ordering::Relaxed) {
+            return;
         }
         let ended = Ended {
             session: self.id,

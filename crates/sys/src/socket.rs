@@ -103,11 +103,12 @@ impl AsFd for Socket {
 impl Socket {
     /// Begins to connect; writable means decided, see [`Socket::take_error`].
     ///
-    /// With `source` it dials from that address, the port chosen at connect time so that ports are
+    /// Keepalive and user timeout are not set yet: a session that is over in a moment does not need them,
+    /// one that lasts calls [`Socket::keep_watch`]. With `source` it dials from that address, the port chosen at connect time so that ports are
     /// shared between destinations (IP_BIND_ADDRESS_NO_PORT).
     pub fn connect(to: SocketAddr, source: Option<IpAddr>, tuning: &Tuning) -> io::Result<Self> {
         let socket = open(to)?;
-        apply(&socket, tuning)?;
+        hasten(&socket, tuning)?;
         if let Some(source) = source {
             set_int(&socket, libc::IPPROTO_IP, libc::IP_BIND_ADDRESS_NO_PORT, 1)?;
             rustix::net::bind(&socket, &SocketAddr::new(source, 0))?;
@@ -116,6 +117,11 @@ impl Socket {
             Ok(()) | Err(rustix::io::Errno::INPROGRESS) => Ok(Self { socket }),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Watches over a connection that is to last: keepalive and user timeout.
+    pub fn keep_watch(&self, tuning: &Tuning) -> io::Result<()> {
+        keep_watch(&self.socket, tuning)
     }
 
     /// Reads what is there, at most `buffer.len()` bytes; `Ok(0)` is the peer's end of stream.
@@ -189,17 +195,25 @@ fn open(address: SocketAddr) -> io::Result<OwnedFd> {
 }
 
 fn apply(socket: &OwnedFd, tuning: &Tuning) -> io::Result<()> {
+    hasten(socket, tuning)?;
+    keep_watch(socket, tuning)
+}
+
+fn hasten(socket: &OwnedFd, tuning: &Tuning) -> io::Result<()> {
     sockopt::set_tcp_nodelay(socket, true)?;
+    match &tuning.congestion {
+        Some(name) => Ok(sockopt::set_tcp_congestion(socket, name)?),
+        None => Ok(()),
+    }
+}
+
+fn keep_watch(socket: &OwnedFd, tuning: &Tuning) -> io::Result<()> {
     sockopt::set_socket_keepalive(socket, true)?;
     sockopt::set_tcp_keepidle(socket, tuning.keepalive_idle)?;
     sockopt::set_tcp_keepintvl(socket, tuning.keepalive_interval)?;
     sockopt::set_tcp_keepcnt(socket, tuning.keepalive_probes)?;
     let millis = u32::try_from(tuning.user_timeout.as_millis()).unwrap_or(u32::MAX);
-    sockopt::set_tcp_user_timeout(socket, millis)?;
-    if let Some(name) = &tuning.congestion {
-        sockopt::set_tcp_congestion(socket, name)?;
-    }
-    Ok(())
+    Ok(sockopt::set_tcp_user_timeout(socket, millis)?)
 }
 
 fn local_address(socket: &OwnedFd) -> io::Result<SocketAddr> {
