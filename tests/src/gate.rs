@@ -88,7 +88,7 @@ impl Site {
         self.write_config(config);
         let gateway = Gateway::start(command, &self.folder)?;
         let mut gate = Gate { gateway, site: self, sockets_at_start: 0 };
-        gate.sockets_at_start = gate.sockets();
+        gate.settle();
         Ok(gate)
     }
 }
@@ -124,6 +124,19 @@ impl Gate {
             Ok(gate) => Err(Box::new(gate)),
             Err(error) => Ok(error.to_string()),
         }
+    }
+
+    /// Counts its sockets once it has made all that it serves with: the same number four times in a row.
+    fn settle(&mut self) {
+        let (mut last, mut same) = (0, 0);
+        let settled = within(Duration::from_secs(2), || {
+            let sockets = self.sockets();
+            same = if sockets == last { same + 1 } else { 0 };
+            last = sockets;
+            (same == 4).then_some(())
+        });
+        assert!(settled.is_some(), "the gateway's sockets come and go without a client");
+        self.sockets_at_start = last;
     }
 
     /// Where a listener is reached.
@@ -250,7 +263,7 @@ impl Gate {
     fn reloads(&self) -> (u64, u64) {
         let metrics = self.metrics();
         let count = |result| metrics.sum("portcullis_reloads_total", &[result]) as u64;
-        (count("result=\"ok\""), count("result=\"failed\""))
+        (count("result=\"applied\""), count("result=\"refused\""))
     }
 
     /// Sends a signal.
@@ -274,7 +287,13 @@ impl Gate {
     pub fn assert_clean(&self) {
         let clean = within(CLEAN_WITHIN, || (self.sockets() <= self.sockets_at_start).then_some(()));
         if clean.is_none() {
-            panic!("{} sockets, {} at the start: {:?}", self.sockets(), self.sockets_at_start, self.links());
+            let count = |kind| self.links().iter().filter(|link| link.starts_with(kind)).count();
+            panic!(
+                "{} sockets, {} at the start; {} pipe ends",
+                count("socket:"),
+                self.sockets_at_start,
+                count("pipe:")
+            );
         }
         if self.gateway.admin().is_some() {
             assert_eq!(self.sessions(), 0, "sessions");

@@ -13,6 +13,7 @@ use portcullis_tests::crowd::{Holder, connect_all, quantile, raise_file_limit};
 use portcullis_tests::scene::{Stage, ask, refusing, take};
 use portcullis_tests::script::{End, cut, read_to_end};
 use portcullis_tests::{Gate, Setup, Site, binary, until, within};
+use rustix::process::{Pid, Resource, Rlimit, prlimit};
 
 #[test]
 fn b01_an_endpoint_that_dies_in_mid_stream_is_told_after_its_last_byte_and_in_its_own_way() {
@@ -105,19 +106,18 @@ fn b14_a_full_disk_loses_lines_and_never_a_session() {
 fn b15_without_a_file_left_accepting_pauses_without_spinning_and_recovers_at_once() {
     raise_file_limit();
     let endpoint = Endpoint::start(serve::echo).unwrap();
-    // More sessions are promised than there are files for, so that the limit is met by surprise.
-    let config =
-        Setup::new().fixed("in", "tcp", &[endpoint.address()], "").with("[limits]\nsessions = 5000").text();
-    let mut limited = Command::new("prlimit");
-    limited.args(["--nofile=256:256"]).arg(binary());
-    let gate = Site::new().start_by(limited, &config);
-    let clients = connect_all(gate.listener("in"), 400).unwrap();
+    let gate = Gate::start(&Setup::new().fixed("in", "tcp", &[endpoint.address()], "").text());
+    // Taken away while it runs: what it computed from the limit at its start does not help it.
+    let pid = Pid::from_raw(gate.pid().try_into().unwrap());
+    let files = Rlimit { current: Some(gate.fds() as u64 + 100), maximum: Some(20_000) };
+    prlimit(pid, Resource::Nofile, files).unwrap();
+    let clients = connect_all(gate.listener("in"), 150).unwrap();
     let served = |client: &TcpStream| {
-        client.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+        client.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
         (&mut &*client).write_all(b"?").is_ok() && (&mut &*client).read(&mut [0]).is_ok_and(|read| read == 1)
     };
     let count = clients.iter().filter(|client| served(client)).count();
-    assert!((50..200).contains(&count), "{count} of 400 sessions in 256 files");
+    assert!((20..=50).contains(&count), "{count} of 150 sessions in 100 files");
     let (cpu, began) = (gate.cpu(), Instant::now());
     while began.elapsed() < Duration::from_secs(1) {
         // Someone who looks inside must be let in, above all now.
@@ -191,6 +191,8 @@ fn a22_readers_that_never_read_are_slowed_and_cost_little() {
         .collect();
     assert!(quantile(&times, 0.99) < Duration::from_millis(50), "{:?}", quantile(&times, 0.99));
     drop(readers);
+    // Hundreds of full sockets are emptied first, by a kernel that shares its cores with the flood.
+    gate.wait_for_sessions(0);
     gate.assert_clean();
 }
 

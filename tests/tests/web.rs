@@ -21,7 +21,8 @@ fn a12_each_violation_closes_with_its_code_and_nothing_of_it_reaches_the_endpoin
     let endpoint = Stage::new();
     let gate = gate(endpoint.address(), "max_message = \"64KiB\", framing_up = \"length-prefixed\"");
     let frame = WsClient::frame;
-    let oversize = [&[0x82, 0xff][..], &(1_u64 << 20).to_be_bytes(), &[1, 2, 3, 4]].concat();
+    // Of a message in one frame nothing needs to be assembled; of one in fragments everything.
+    let oversize = [&[0x02, 0xff][..], &(1_u64 << 20).to_be_bytes(), &[1, 2, 3, 4]].concat();
     let rows: Vec<(&str, Vec<u8>, u16)> = vec![
         ("unmasked", b"\x82\x01x".to_vec(), 1002),
         ("RSV1", frame(0xC2, b"x"), 1002),
@@ -39,7 +40,7 @@ fn a12_each_violation_closes_with_its_code_and_nothing_of_it_reaches_the_endpoin
         ("close code 999", frame(0x88, &999_u16.to_be_bytes()), 1002),
         ("text that is not UTF-8", frame(0x81, b"\xff\xfe"), 1007),
         ("a close reason that is not UTF-8", frame(0x88, b"\x03\xe8\xff"), 1007),
-        ("a message beyond the maximum", oversize, 1009),
+        ("a fragment beyond the maximum", oversize, 1009),
     ];
     for (what, wire, code) in rows {
         let mut client = WsClient::connect(gate.listener("in"), Key::Absent).unwrap();
