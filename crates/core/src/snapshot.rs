@@ -55,7 +55,7 @@ pub struct Upstream {
     /// As configured.
     pub settings: config::Upstream,
     endpoints: Vec<Arc<EndpointState>>,
-    turn: RoundRobin,
+    turn: Arc<RoundRobin>,
 }
 
 /// One endpoint, counted across snapshots.
@@ -194,7 +194,11 @@ impl Upstream {
             .iter()
             .map(|endpoint| known(&endpoint.address).unwrap_or_else(|| fresh(&endpoint.address)));
         let weights: Vec<u16> = settings.endpoints.iter().map(|endpoint| endpoint.weight).collect();
-        Self { settings: settings.clone(), endpoints: endpoints.collect(), turn: RoundRobin::new(&weights) }
+        let turn = match before {
+            Some(before) if before.settings.endpoints == settings.endpoints => Arc::clone(&before.turn),
+            _ => Arc::new(RoundRobin::new(&weights)),
+        };
+        Self { settings: settings.clone(), endpoints: endpoints.collect(), turn }
     }
 
     /// Picks the next endpoint and claims it, passing over those that `tried` names.

@@ -51,6 +51,15 @@ fn leases_are_counted_across_reloads_and_end_with_their_session() {
 }
 
 #[test]
+fn a_reload_does_not_begin_the_turn_anew() {
+    let first = build(THREE, None);
+    let before = upstream(&first).lease(&[]).unwrap();
+    let second = build(THREE, Some(&first));
+    let after = upstream(&second).lease(&[]).unwrap();
+    assert_ne!(before.endpoint().address, after.endpoint().address);
+}
+
+#[test]
 fn a_second_attempt_goes_elsewhere_and_a_fourth_starts_over() {
     let snapshot = build(THREE, None);
     let upstream = upstream(&snapshot);

@@ -3,7 +3,7 @@
 use portcullis_core::config;
 use portcullis_core::outcome::Reason;
 use portcullis_core::wire::http_upgrade::UpgradeRules;
-use portcullis_core::wire::ws::framing::{self, Chunk, Downlink, Piece, Uplink};
+use portcullis_core::wire::ws::framing::{Chunk, Downlink, Piece, Uplink};
 use portcullis_core::wire::ws::{Control, Decoder, Event, Opcode, Role, frame};
 
 /// The codec's state. What it has to say itself is at most one frame: a close replaces a pong, and a later
@@ -21,8 +21,8 @@ impl Ws {
     pub(crate) fn new(settings: &config::Ws) -> Self {
         Self {
             decoder: Decoder::new(Role::Server),
-            up: Uplink::new(framing(settings.framing_up), settings.max_message),
-            down: Downlink::new(framing(settings.framing_down)),
+            up: Uplink::new(settings.framing_up, settings.max_message),
+            down: Downlink::new(settings.framing_down),
             own: None,
             closed: false,
         }
@@ -107,13 +107,6 @@ pub(super) fn rules(settings: &config::Ws, max_key: u32) -> UpgradeRules<'_> {
         origins: &settings.origins,
         paths: &settings.paths,
         max_key,
-    }
-}
-
-fn framing(framing: config::Framing) -> framing::Framing {
-    match framing {
-        config::Framing::Raw => framing::Framing::Raw,
-        config::Framing::LengthPrefixed => framing::Framing::LengthPrefixed,
     }
 }
 
