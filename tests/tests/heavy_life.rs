@@ -45,6 +45,7 @@ fn b07_b08_b05_two_hundred_sessions_notice_neither_reloads_nor_the_beginning_of_
                 }
             });
         }
+        let _stop = Stop(&stop);
         gate.wait_for_sessions(200);
         for round in 1..=120 {
             if round % 6 == 0 {
@@ -66,9 +67,17 @@ fn b07_b08_b05_two_hundred_sessions_notice_neither_reloads_nor_the_beginning_of_
         }
         let before = asked.load(Ordering::Relaxed);
         until("traffic goes on while draining", || asked.load(Ordering::Relaxed) > before + 1000);
-        stop.store(true, Ordering::Release);
     });
     assert_eq!(gate.wait(Duration::from_secs(20)), Some(0), "all had ended by themselves");
     assert!(!gate.log().contains("reason=bug") && !gate.log().contains("-reset"), "sessions ended in error");
     eprintln!("{} questions answered", asked.into_inner());
+}
+
+/// Lets the traffic end, also when the story fails.
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Release);
+    }
 }
