@@ -1,7 +1,7 @@
 //! Which congestion control a socket gets: a near peer needs no pacing.
 //!
 //! On a system whose default is bbr, pacing without the fq qdisc triples what loopback traffic costs
-//! (docs/decisions/0003). `auto` therefore takes reno towards this machine and cubic, where there is
+//! (docs/decisions/0004). `auto` therefore takes reno towards this machine and cubic, where there is
 //! one, towards networks listed as private; everywhere else the system decides.
 
 use std::fs;
