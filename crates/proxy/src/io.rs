@@ -12,7 +12,7 @@ use portcullis_sys::splice::Pipe;
 
 use crate::handle::{Question, Shared, Told};
 use crate::near::Near;
-use crate::ring::Rings;
+use crate::ring::Lent;
 
 /// The read buffer of a worker, in bytes.
 pub(crate) const BUFFER: usize = 64 * 1024;
@@ -28,7 +28,7 @@ pub(crate) struct Io {
     pub(crate) poller: Poller,
     pub(crate) shared: Arc<Shared>,
     pub(crate) buffer: Box<[u8]>,
-    pub(crate) rings: Rings,
+    pub(crate) lent: Lent,
     pub(crate) pipes: Pipes,
     pub(crate) clock: Clock,
     pub(crate) near: Near,
@@ -50,7 +50,7 @@ impl Io {
             poller: Poller::new()?,
             shared,
             buffer: vec![0; BUFFER].into_boxed_slice(),
-            rings: Rings::default(),
+            lent: Lent::default(),
             pipes: Pipes::default(),
             clock,
             near: Near::of_system(),

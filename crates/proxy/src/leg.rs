@@ -16,7 +16,7 @@ use portcullis_sys::epoll::{Event, Interest, Poller};
 use portcullis_sys::socket::{Socket, Tuning};
 
 use crate::io::Io;
-use crate::ring::{Ring, Rings};
+use crate::ring::{Lent, Ring};
 pub(crate) use ws::Ws;
 
 /// One side of a session.
@@ -87,6 +87,26 @@ pub(crate) enum Received {
     Eof,
     /// The connection is broken.
     Broken,
+    /// The peer broke its protocol; the codec's word about it waits to be sent.
+    Violation(Reason),
+}
+
+/// A piece of payload on its way from one leg to the other.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Unit<'b> {
+    /// Bytes that go before it and are none of the source's, such as a length.
+    pub(crate) lead: &'b [u8],
+    /// The source's bytes.
+    pub(crate) bytes: &'b [u8],
+}
+
+/// What opening an endpoint's leg has come to.
+#[derive(Debug)]
+pub(crate) enum Established {
+    /// It may be written to.
+    Ready,
+    /// It is no connection.
+    Failed(io::Error),
 }
 
 impl Leg {
@@ -125,19 +145,19 @@ impl Leg {
         while self.may_read() {
             let count = match self.receive(&mut io.buffer[..room]) {
                 Received::Some(count) | Received::Last(count) => count,
-                Received::Eof | Received::Broken => return Opened::Ended,
+                Received::Eof | Received::Broken | Received::Violation(_) => return Opened::Ended,
             };
             let Codec::Upgrading(reader) = &mut self.codec else { break };
             match reader.handle_bytes(&io.buffer[..count], &rules) {
                 Ok(UpgradeStep::NeedMore { at_most }) => room = at_most.clamp(1, io.buffer.len()),
                 Ok(UpgradeStep::Done { upgrade, response, surplus }) => {
-                    self.write_wire([&[], &[], &response], &mut io.rings);
+                    self.write_wire([&[], &[], &response], &mut io.lent);
                     self.codec = Codec::Ws(Box::new(Ws::new(ws)));
                     self.put_back(surplus);
                     return Opened::Ready(upgrade.key.unwrap_or_default());
                 }
                 Err(error) => {
-                    self.write_wire([&[], &[], error.response()], &mut io.rings);
+                    self.write_wire([&[], &[], error.response()], &mut io.lent);
                     self.codec = Codec::Raw;
                     return Opened::Refused;
                 }
@@ -166,12 +186,13 @@ impl Leg {
         }
     }
 
-    /// Did a connect succeed? Call once the poller saw it writable.
-    pub(crate) fn connected(&self) -> io::Result<()> {
-        match &self.wire {
-            Wire::Tcp(socket) if self.state.hung_up => socket.take_error(),
-            Wire::Tcp(_) => Ok(()),
+    /// Gets an endpoint's leg ready, once the poller saw something of it.
+    pub(crate) fn establish(&mut self) -> Established {
+        let Wire::Tcp(socket) = &self.wire;
+        if !self.state.hung_up {
+            return Established::Ready;
         }
+        socket.take_error().map_or_else(Established::Failed, |()| Established::Ready)
     }
 
     /// Has the kernel watch over a connection that is to last.
@@ -179,6 +200,12 @@ impl Leg {
         let Wire::Tcp(socket) = &self.wire;
         // It fails only on a connection that is gone, which the next read tells too.
         let _gone = socket.keep_watch(&Tuning::default());
+    }
+
+    /// Sets the congestion control of the transport.
+    pub(crate) fn set_congestion(&self, name: &str) -> io::Result<()> {
+        let Wire::Tcp(socket) = &self.wire;
+        socket.set_congestion(name)
     }
 
     /// Might there be something to read?
@@ -264,32 +291,61 @@ impl Leg {
         }
     }
 
-    /// Sends payload of the stream, after `lead`; what there is no room for is kept.
-    pub(crate) fn write(&mut self, lead: &[u8], mut payload: &[u8], rings: &mut Rings) {
+    /// Reads once and gives `sink` the units of payload that came of it. What the codec has to answer is
+    /// sent on this leg.
+    pub(crate) fn read(
+        &mut self,
+        buffer: &mut [u8],
+        lent: &mut Lent,
+        mut sink: impl FnMut(Unit<'_>, &mut Lent),
+    ) -> Received {
+        let received = self.receive(buffer);
+        let (Received::Some(count) | Received::Last(count)) = received else { return received };
+        let Codec::Ws(ws) = &mut self.codec else {
+            if count > 0 {
+                sink(Unit { lead: &[], bytes: &buffer[..count] }, lent);
+            }
+            return received;
+        };
+        let decoded = ws.decode(&mut buffer[..count], |unit| sink(unit, lent));
+        self.flush(lent);
+        match decoded {
+            Ok(true) => {
+                self.state.ended = true;
+                Received::Eof
+            }
+            Ok(false) => received,
+            Err(reason) => Received::Violation(reason),
+        }
+    }
+
+    /// Sends a unit of payload; what there is no room for is kept.
+    pub(crate) fn write(&mut self, unit: Unit<'_>, lent: &mut Lent) {
+        let Unit { lead, mut bytes } = unit;
         if !matches!(self.codec, Codec::Ws(_)) {
-            return self.write_wire([&[], lead, payload], rings);
+            return self.write_wire([&[], lead, bytes], lent);
         }
         while let Codec::Ws(ws) = &mut self.codec
-            && let Some(chunk) = ws.encode(&mut payload)
+            && let Some(chunk) = ws.encode(&mut bytes)
         {
-            self.write_wire([&chunk.header, &[], chunk.bytes], rings);
+            self.write_wire([&chunk.header, &[], chunk.bytes], lent);
         }
     }
 
     /// Sends a message of the gateway itself: bytes of the stream, or one binary message.
-    pub(crate) fn say(&mut self, message: &[u8], rings: &mut Rings) {
+    pub(crate) fn say(&mut self, message: &[u8], lent: &mut Lent) {
         match &self.codec {
             _ if message.is_empty() => {}
-            Codec::Raw | Codec::Upgrading(_) => self.write_wire([&[], &[], message], rings),
+            Codec::Raw | Codec::Upgrading(_) => self.write_wire([&[], &[], message], lent),
             Codec::Ws(_) => {
                 let header = ws_header(Opcode::Binary, true, message.len() as u64, None);
-                self.write_wire([&header, &[], message], rings);
+                self.write_wire([&header, &[], message], lent);
             }
         }
     }
 
     /// Sends bytes as they are, behind what is kept.
-    pub(crate) fn write_wire(&mut self, parts: [&[u8]; 3], rings: &mut Rings) {
+    pub(crate) fn write_wire(&mut self, parts: [&[u8]; 3], lent: &mut Lent) {
         if self.state.shut || self.state.broken {
             return;
         }
@@ -304,7 +360,7 @@ impl Leg {
                 return;
             }
         }
-        let ring = self.ring.get_or_insert_with(|| rings.take());
+        let ring = self.ring.get_or_insert_with(|| lent.ring());
         for part in parts {
             let skip = sent.min(part.len());
             ring.push(&part[skip..]);
@@ -323,7 +379,7 @@ impl Leg {
     }
 
     /// Sends what is kept, then what the codec itself has to say.
-    pub(crate) fn flush(&mut self, rings: &mut Rings) {
+    pub(crate) fn flush(&mut self, lent: &mut Lent) {
         if let Some(ring) = &mut self.ring {
             let Wire::Tcp(socket) = &self.wire;
             match socket.send(ring.unsent()) {
@@ -338,21 +394,21 @@ impl Leg {
                 return;
             }
             if let Some(ring) = self.ring.take() {
-                rings.give(ring);
+                lent.give(ring);
             }
         }
         if let Codec::Ws(ws) = &mut self.codec
             && let Some(frame) = ws.take_own()
         {
-            self.write_wire([&[], &[], &frame], rings);
+            self.write_wire([&[], &[], &frame], lent);
         }
     }
 
     /// Says goodbye in the codec's words, if it has any for `reason`.
-    pub(crate) fn bid_farewell(&mut self, reason: Reason, rings: &mut Rings) {
+    pub(crate) fn bid_farewell(&mut self, reason: Reason, lent: &mut Lent) {
         if let Codec::Ws(ws) = &mut self.codec {
             ws.close(ws::close_code(reason));
-            self.flush(rings);
+            self.flush(lent);
         }
     }
 

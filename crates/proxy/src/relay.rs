@@ -12,7 +12,7 @@ use portcullis_core::outcome::Reason;
 use portcullis_sys::splice::Pipe;
 
 use crate::io::Io;
-use crate::leg::{Codec, Leg};
+use crate::leg::Leg;
 
 /// Reads of one direction in one turn; then others have their turn.
 const READS: usize = 16;
@@ -90,9 +90,4 @@ impl Flow {
             io.pipes.give(pipe);
         }
     }
-}
-
-/// Are both legs plain streams?
-fn both_plain(from: &mut Leg, to: &mut Leg) -> bool {
-    matches!(from.codec(), Codec::Raw) && matches!(to.codec(), Codec::Raw)
 }

@@ -1,4 +1,4 @@
-//! Unsent bytes of one direction, and the pool their room comes from.
+//! Unsent bytes of one direction, and what a worker lends a leg for them.
 
 /// A ring's room is kept for the next user only up to this size, in bytes.
 const KEPT_ROOM: usize = 128 * 1024;
@@ -32,25 +32,25 @@ impl Ring {
     }
 }
 
-/// Rings that nobody uses.
+/// What a worker lends a leg in every call that may send, reads included: a read may have to answer.
 #[derive(Debug, Default)]
-pub(crate) struct Rings {
+pub(crate) struct Lent {
     #[expect(clippy::vec_box, reason = "a leg holds a ring by one pointer, and gives back that very one")]
-    free: Vec<Box<Ring>>,
+    rings: Vec<Box<Ring>>,
 }
 
-impl Rings {
+impl Lent {
     /// Takes an empty ring.
-    pub(crate) fn take(&mut self) -> Box<Ring> {
-        self.free.pop().unwrap_or_default()
+    pub(crate) fn ring(&mut self) -> Box<Ring> {
+        self.rings.pop().unwrap_or_default()
     }
 
     /// Gives a ring back; its bytes are forgotten.
     pub(crate) fn give(&mut self, mut ring: Box<Ring>) {
-        if self.free.len() < KEPT_RINGS && ring.bytes.capacity() <= KEPT_ROOM {
+        if self.rings.len() < KEPT_RINGS && ring.bytes.capacity() <= KEPT_ROOM {
             ring.bytes.clear();
             ring.sent = 0;
-            self.free.push(ring);
+            self.rings.push(ring);
         }
     }
 }

@@ -17,7 +17,6 @@ use portcullis_core::outcome::{Ended, Reason, SessionId};
 use portcullis_core::snapshot::{Lease, ListenerPlan, Snapshot};
 use portcullis_core::wheel::Tick;
 use portcullis_sys::epoll::Event;
-use portcullis_sys::socket::Socket;
 
 use crate::admission::Permit;
 use crate::handle::{Opened, Told};
@@ -91,7 +90,7 @@ pub(crate) enum Side {
 /// Where a session comes from.
 #[derive(Debug)]
 pub(crate) struct Arrival {
-    pub(crate) socket: Socket,
+    pub(crate) client: Leg,
     pub(crate) peer: SocketAddr,
     pub(crate) plan: Arc<ListenerPlan>,
     pub(crate) snapshot: Arc<Snapshot>,
@@ -102,8 +101,7 @@ pub(crate) struct Arrival {
 impl Session {
     /// Begins a session at accept.
     pub(crate) fn begin(id: SessionId, token: u64, arrival: Arrival, io: &Io) -> Self {
-        let Arrival { socket, peer, plan, snapshot, meter, permit } = arrival;
-        let client = Leg::accepted(socket, &plan.settings);
+        let Arrival { client, peer, plan, snapshot, meter, permit } = arrival;
         let gate = Box::new(Gate::new(&plan, io.now));
         Self {
             id,
@@ -195,8 +193,8 @@ impl Session {
     fn relay(&mut self, io: &mut Io) -> Step {
         let Some(endpoint) = &mut self.endpoint else { return self.over(Reason::Bug) };
         let zero_copy = self.plan.settings.zero_copy;
-        self.client.flush(&mut io.rings);
-        endpoint.flush(&mut io.rings);
+        self.client.flush(&mut io.lent);
+        endpoint.flush(&mut io.lent);
         let mut spent = false;
         if self.client.may_read() || self.up.holds_bytes() {
             match self.up.pump(&mut self.client, endpoint, zero_copy, io) {
@@ -323,7 +321,7 @@ impl Session {
         if let Codec::Ws(ws) = self.client.codec() {
             ws.ping();
             self.pinged = io.now;
-            self.client.flush(&mut io.rings);
+            self.client.flush(&mut io.lent);
         }
         Step::Wait
     }

@@ -11,11 +11,11 @@ use portcullis_core::outcome::{Reason, SessionId};
 use portcullis_core::snapshot::Snapshot;
 use portcullis_core::wheel::{Tick, Wheel};
 use portcullis_sys::epoll::{Event as Ready, Events, Interest};
-use portcullis_sys::socket::Socket;
 
 use crate::doors::{Door, Doors, Stopped};
 use crate::handle::{Command, Event, Told};
 use crate::io::Io;
+use crate::leg::Leg;
 use crate::line::Line;
 use crate::session::{Arrival, Session, Side, Step};
 use crate::tenants::{Tenant, Tenants, slot};
@@ -143,7 +143,8 @@ impl Worker {
         for (socket, peer, permit) in arrived {
             let (plan, meter) = (Arc::clone(&door.plan), Arc::clone(&door.meter));
             meter.cell(usize::from(self.io.worker)).accepted.add(1);
-            let arrival = Arrival { socket, peer, plan, snapshot: Arc::clone(&self.snapshot), meter, permit };
+            let client = Leg::accepted(socket, &plan.settings);
+            let arrival = Arrival { client, peer, plan, snapshot: Arc::clone(&self.snapshot), meter, permit };
             match self.calmer_worker() {
                 Some(other) => self.io.shared.mailboxes[other].put(Command::Adopt(Box::new(arrival))),
                 None => self.begin(arrival),
@@ -176,7 +177,7 @@ impl Worker {
             arrival.peer.ip(),
             &self.snapshot.config,
         ) {
-            self.tune(&arrival.socket, &name);
+            self.tune(&arrival.client, &name);
         }
         let meter = Arc::clone(&arrival.meter);
         let token = self.tenants.next_token();
@@ -210,8 +211,8 @@ impl Worker {
         self.line.join(slot(token));
     }
 
-    fn tune(&mut self, socket: &Socket, name: &str) {
-        if let Err(error) = socket.set_congestion(name)
+    fn tune(&mut self, client: &Leg, name: &str) {
+        if let Err(error) = client.set_congestion(name)
             && !mem::replace(&mut self.io.near_refused, true)
         {
             let what = format!("congestion control `{name}` for near peers: {error}").into();

@@ -6,6 +6,8 @@ use portcullis_core::wire::http_upgrade::UpgradeRules;
 use portcullis_core::wire::ws::framing::{Chunk, Downlink, Piece, Uplink};
 use portcullis_core::wire::ws::{Control, Decoder, Event, Opcode, Role, frame};
 
+use crate::leg::Unit;
+
 /// The codec's state. What it has to say itself is at most one frame: a close replaces a pong, and a later
 /// pong an earlier one (RFC 6455 section 5.5.3).
 #[derive(Debug)]
@@ -28,13 +30,13 @@ impl Ws {
         }
     }
 
-    /// Decodes what was read and gives each piece of payload to `sink`, with the bytes that go before it.
+    /// Decodes what was read and gives each piece of payload to `sink`.
     ///
     /// `Ok(true)`: the client has closed.
     pub(crate) fn decode(
         &mut self,
         mut bytes: &mut [u8],
-        mut sink: impl FnMut(&[u8], &[u8]),
+        mut sink: impl FnMut(Unit<'_>),
     ) -> Result<bool, Reason> {
         loop {
             let event = match self.decoder.next(&mut bytes) {
@@ -46,9 +48,9 @@ impl Ws {
                 Event::Data { start, bytes, message_end, .. } => {
                     match self.up.handle_data(start, bytes, message_end) {
                         Ok(Piece::Bytes([])) => {}
-                        Ok(Piece::Bytes(bytes)) => sink(&[], bytes),
-                        Ok(Piece::Prefixed(prefix, bytes)) => sink(&prefix, bytes),
-                        Ok(Piece::Whole(message)) => sink(&[], &message),
+                        Ok(Piece::Bytes(bytes)) => sink(Unit { lead: &[], bytes }),
+                        Ok(Piece::Prefixed(prefix, bytes)) => sink(Unit { lead: &prefix, bytes }),
+                        Ok(Piece::Whole(message)) => sink(Unit { lead: &[], bytes: &message }),
                         Err(violation) => return Err(self.reject(violation.code())),
                     }
                 }

@@ -1,8 +1,8 @@
 //! The copy path: one buffer per worker, none per session.
 
 use crate::io::Io;
-use crate::leg::{Codec, Leg, Received};
-use crate::relay::{Flow, Path, Pumped, READS, both_plain};
+use crate::leg::{Leg, Received};
+use crate::relay::{Flow, Path, Pumped, READS};
 
 /// A read of at least this many bytes is large: half the buffer.
 const LARGE_READ: usize = 32 * 1024;
@@ -22,36 +22,20 @@ impl Flow {
             if to.is_blocked() {
                 return Some(Pumped::Blocked);
             }
-            let (count, more) = match from.receive(&mut io.buffer) {
+            let mut moved = 0;
+            let received = from.read(&mut io.buffer, &mut io.lent, |unit, lent| {
+                moved += unit.bytes.len();
+                to.write(unit, lent);
+            });
+            self.bytes += moved as u64;
+            let (count, more) = match received {
                 Received::Some(count) => (count, true),
                 Received::Last(count) => (count, false),
                 Received::Eof | Received::Broken => return Some(Pumped::Ended),
+                Received::Violation(reason) => return Some(Pumped::Violation(reason)),
             };
             self.heard |= count > 0;
-            match from.codec() {
-                Codec::Raw if count > 0 => {
-                    self.bytes += count as u64;
-                    to.write(&[], &io.buffer[..count], &mut io.rings);
-                }
-                Codec::Raw | Codec::Upgrading(_) => {}
-                Codec::Ws(ws) => {
-                    let (bytes, rings) = (&mut io.buffer[..count], &mut io.rings);
-                    let decoded = ws.decode(bytes, |lead, payload| {
-                        self.bytes += payload.len() as u64;
-                        to.write(lead, payload, rings);
-                    });
-                    from.flush(&mut io.rings);
-                    match decoded {
-                        Ok(true) => from.mark_ended(),
-                        Ok(false) => {}
-                        Err(reason) => return Some(Pumped::Violation(reason)),
-                    }
-                    if from.has_ended() {
-                        return Some(Pumped::Ended);
-                    }
-                }
-            }
-            if self.is_bulk(count) && zero_copy && both_plain(from, to) {
+            if self.is_bulk(count) && zero_copy && from.plain().is_some() && to.plain().is_some() {
                 self.path = Path::Splice { pipe: None, small: 0 };
                 return None;
             }

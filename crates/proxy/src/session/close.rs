@@ -88,7 +88,7 @@ impl Session {
             Side::Client => (endpoint, &mut self.client, &mut self.down),
             Side::Endpoint => (&mut self.client, endpoint, &mut self.up),
         };
-        to.flush(&mut io.rings);
+        to.flush(&mut io.lent);
         if flow.holds_bytes() {
             // The source is broken: this only empties the pipe.
             flow.pump(from, to, true, io);
@@ -112,7 +112,7 @@ impl Session {
 
     /// Says goodbye to the client and gives it time to read that.
     pub(super) fn part(&mut self, reason: Reason, io: &mut Io) -> Step {
-        self.client.bid_farewell(reason, &mut io.rings);
+        self.client.bid_farewell(reason, &mut io.lent);
         let until = io.now.after(PART_WITHIN);
         self.phase = Phase::Parting(Parting { until, unacknowledged: usize::MAX, left: PART_BYTES, reason });
         self.parting(io)
@@ -121,9 +121,9 @@ impl Session {
     pub(super) fn parting(&mut self, io: &mut Io) -> Step {
         let Phase::Parting(parting) = &mut self.phase else { return Step::Wait };
         let reason = parting.reason;
-        self.client.flush(&mut io.rings);
+        self.client.flush(&mut io.lent);
         if let Some(endpoint) = &mut self.endpoint {
-            endpoint.flush(&mut io.rings);
+            endpoint.flush(&mut io.lent);
             if !endpoint.is_blocked() {
                 self.endpoint = None;
             }
@@ -135,8 +135,7 @@ impl Session {
             let room = parting.left.min(io.buffer.len());
             match self.client.receive(&mut io.buffer[..room]) {
                 Received::Some(count) => parting.left -= count,
-                Received::Last(_) => break,
-                Received::Eof | Received::Broken => break,
+                Received::Last(_) | Received::Eof | Received::Broken | Received::Violation(_) => break,
             }
         }
         if parting.left == 0 || self.client.is_broken() || (self.client.has_ended() && self.client.is_shut())

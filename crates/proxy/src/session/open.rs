@@ -17,7 +17,7 @@ use portcullis_sys::socket::{Socket, Tuning};
 
 use crate::handle::{Asked, NameError, Question};
 use crate::io::Io;
-use crate::leg::{Leg, Opened, Received, message};
+use crate::leg::{Established, Leg, Opened, Received, message};
 use crate::session::{Phase, Session, Step};
 
 /// What a session is while it opens: the machine and what its actions need.
@@ -83,7 +83,7 @@ impl Gate {
 
     /// The poller saw something of the endpoint: the attempt is decided.
     pub(super) fn endpoint_moved(&mut self, event: &Event) {
-        self.connected |= event.writable;
+        self.connected |= event.writable || event.readable;
     }
 }
 
@@ -161,7 +161,7 @@ impl Session {
                 gate.machine.handle(io.now, Input::Bytes(&io.buffer[..count]))
             }
             Received::Eof => gate.machine.handle(io.now, Input::ClientEnded),
-            Received::Broken => gate.machine.handle(io.now, Input::ClientGone),
+            Received::Broken | Received::Violation(_) => gate.machine.handle(io.now, Input::ClientGone),
         };
         self.act(action, io)
     }
@@ -322,9 +322,9 @@ impl Session {
 
     /// The poller saw the endpoint's socket writable or broken.
     fn endpoint_decided(&mut self, io: &mut Io) -> Step {
-        match self.endpoint.as_ref().map(Leg::connected) {
-            Some(Ok(())) => self.feed(Input::EndpointOpen, io),
-            Some(Err(error)) => self.dial_failed(why(&error), io),
+        match self.endpoint.as_mut().map(Leg::establish) {
+            Some(Established::Ready) => self.feed(Input::EndpointOpen, io),
+            Some(Established::Failed(error)) => self.dial_failed(why(&error), io),
             None => Step::Wait,
         }
     }
@@ -339,7 +339,7 @@ impl Session {
     /// there» and start their own timers on it.
     fn begin_relay(&mut self, surplus: Box<[u8]>, io: &mut Io) -> Step {
         let settings = &self.plan.settings;
-        self.client.say(&message(settings.hello, &settings.success_message), &mut io.rings);
+        self.client.say(&message(settings.hello, &settings.success_message), &mut io.lent);
         self.client.put_back(surplus);
         self.opened(io);
         self.step(io)
@@ -356,7 +356,7 @@ impl Session {
             return self.over(reason); // its codec cannot say anything yet
         }
         let settings = &self.plan.settings;
-        self.client.say(&message(settings.hello, &settings.failure_message), &mut io.rings);
+        self.client.say(&message(settings.hello, &settings.failure_message), &mut io.lent);
         self.part(reason, io)
     }
 }
