@@ -123,26 +123,27 @@ impl Clock {
 /// A worker's pipes.
 #[derive(Debug, Default)]
 pub(crate) struct Pipes {
-    free: Vec<Pipe>,
+    #[expect(clippy::vec_box, reason = "a flow holds a pipe by one pointer, and gives back that very one")]
+    free: Vec<Box<Pipe>>,
     made: usize,
 }
 
 impl Pipes {
     /// Takes an empty pipe; `None` when all are in use or no file is left.
-    pub(crate) fn take(&mut self) -> Option<Pipe> {
+    pub(crate) fn take(&mut self) -> Option<Box<Pipe>> {
         if let Some(pipe) = self.free.pop() {
             return Some(pipe);
         }
         if self.made >= PIPES {
             return None;
         }
-        let pipe = Pipe::new().ok()?;
+        let pipe = Box::new(Pipe::new().ok()?);
         self.made += 1;
         Some(pipe)
     }
 
     /// Gives a pipe back; one with bytes in it is closed.
-    pub(crate) fn give(&mut self, pipe: Pipe) {
+    pub(crate) fn give(&mut self, pipe: Box<Pipe>) {
         if pipe.held() == 0 {
             self.free.push(pipe);
         } else {

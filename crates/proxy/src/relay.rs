@@ -35,7 +35,7 @@ enum Path {
     /// Through the worker's buffer. Counts large reads in a row.
     Copy { large: u8 },
     /// Through a pipe, held only while there are bytes to move. Counts small moves in a row.
-    Splice { pipe: Option<Pipe>, small: u8 },
+    Splice { pipe: Option<Box<Pipe>>, small: u8 },
 }
 
 impl Default for Path {

@@ -42,7 +42,6 @@ pub(crate) struct Session {
     phase: Phase,
     up: Flow,
     down: Flow,
-    counted: (u64, u64, u64),
     first_end: Option<Reason>,
     client_address: SocketAddr,
     endpoint_address: Option<SocketAddr>,
@@ -57,15 +56,15 @@ pub(crate) struct Session {
 }
 
 /// How long a session is young. What only a lasting one needs is not set up for a young one.
-const YOUNG: Duration = Duration::from_secs(5);
+const YOUNG: Duration = Duration::from_secs(10);
 
 /// Where the story is.
 #[derive(Debug)]
 enum Phase {
     Opening(Box<Gate>),
     Relaying,
-    Resetting(Resetting),
-    Parting(Parting),
+    Resetting(Box<Resetting>),
+    Parting(Box<Parting>),
     Over(Reason),
 }
 
@@ -116,7 +115,6 @@ impl Session {
             phase: Phase::Opening(gate),
             up: Flow::default(),
             down: Flow::default(),
-            counted: (0, 0, 0),
             first_end: None,
             client_address: peer,
             endpoint_address: None,
@@ -167,6 +165,7 @@ impl Session {
 
     /// Goes on as far as possible.
     pub(crate) fn step(&mut self, io: &mut Io) -> Step {
+        let before = self.moved_bytes();
         let step = match &self.phase {
             Phase::Opening(_) => self.open(io),
             Phase::Relaying => self.relay(io),
@@ -174,7 +173,7 @@ impl Session {
             Phase::Parting(_) => self.parting(io),
             Phase::Over(_) => Step::Over,
         };
-        self.count(io);
+        self.count(before, io);
         step
     }
 
@@ -326,15 +325,19 @@ impl Session {
         Step::Wait
     }
 
-    /// Adds what was moved since the last step to the counters.
-    fn count(&mut self, io: &Io) {
-        let (up, down, spliced) = (self.up.bytes, self.down.bytes, self.up.spliced + self.down.spliced);
-        if (up, down, spliced) != self.counted {
+    /// Payload bytes moved so far: up, down, and of both those that were spliced.
+    fn moved_bytes(&self) -> (u64, u64, u64) {
+        (self.up.bytes, self.down.bytes, self.up.spliced + self.down.spliced)
+    }
+
+    /// Adds what a step has moved to the counters.
+    fn count(&self, before: (u64, u64, u64), io: &Io) {
+        let now = self.moved_bytes();
+        if now != before {
             let cell = self.meter.cell(usize::from(io.worker));
-            cell.up_bytes.add(up - self.counted.0);
-            cell.down_bytes.add(down - self.counted.1);
-            cell.spliced_bytes.add(spliced - self.counted.2);
-            self.counted = (up, down, spliced);
+            cell.up_bytes.add(now.0 - before.0);
+            cell.down_bytes.add(now.1 - before.1);
+            cell.spliced_bytes.add(now.2 - before.2);
         }
     }
 

@@ -105,3 +105,13 @@ fn generation(token: u64) -> u32 {
 fn token(slot: u32, generation: u32) -> u64 {
     (u64::from(generation) << (SIDE_BITS + SLOT_BITS)) | (u64::from(slot) << SIDE_BITS)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_at_rest_fits_in_seven_cache_lines() {
+        assert!(size_of::<Slot>() <= 7 * 64, "{} bytes", size_of::<Slot>());
+    }
+}

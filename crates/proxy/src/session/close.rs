@@ -75,7 +75,7 @@ impl Session {
             return self.part(reason, io); // its codec has words for that
         }
         let until = io.now.after(RESET_WITHIN);
-        self.phase = Phase::Resetting(Resetting { victim, until, look: io.now, reason });
+        self.phase = Phase::Resetting(Box::new(Resetting { victim, until, look: io.now, reason }));
         self.resetting(io)
     }
 
@@ -114,7 +114,8 @@ impl Session {
     pub(super) fn part(&mut self, reason: Reason, io: &mut Io) -> Step {
         self.client.bid_farewell(reason, &mut io.lent);
         let until = io.now.after(PART_WITHIN);
-        self.phase = Phase::Parting(Parting { until, unacknowledged: usize::MAX, left: PART_BYTES, reason });
+        let parting = Parting { until, unacknowledged: usize::MAX, left: PART_BYTES, reason };
+        self.phase = Phase::Parting(Box::new(parting));
         self.parting(io)
     }
 
