@@ -11,38 +11,37 @@ use portcullis_tests::crowd::quantile;
 use portcullis_tests::scene::Stage;
 use portcullis_tests::{Gate, Setup, skip, within};
 
+/// Single runs scatter by a tenth; medians of five within that are a tie.
+const TIE: f64 = 1.1;
+
 #[test]
-fn a22_a_reader_that_never_reads_costs_no_more_bytes_than_through_haproxy() {
-    if !skip::have("a22_a_reader_that_never_reads", &["haproxy"]) {
+fn a22_a_dead_reader_costs_no_more_bytes_than_through_haproxy_when_bytes_are_copied() {
+    compare("a22_a_dead_reader_when_bytes_are_copied", "false");
+}
+
+#[test]
+fn a22_a_dead_reader_costs_no_more_bytes_than_through_haproxy_when_bytes_are_spliced() {
+    compare("a22_a_dead_reader_when_bytes_are_spliced", "true");
+}
+
+fn compare(test: &str, zero_copy: &str) {
+    if !skip::have(test, &["haproxy"]) {
         return;
     }
     let endpoint = Stage::new();
     let haproxy = Haproxy::start(&[endpoint.address()]).unwrap().expect("it is installed");
     // HAProxy was asked whether it listens, and asked the endpoint in turn.
     while endpoint.accept_within(Duration::from_millis(200)).is_some() {}
-    let setup = Setup::new().fixed("copy", "tcp", &[endpoint.address()], "zero_copy = false").fixed(
-        "splice",
-        "tcp",
-        &[endpoint.address()],
-        "zero_copy = true",
-    );
+    let setup = Setup::new().fixed("in", "tcp", &[endpoint.address()], &format!("zero_copy = {zero_copy}"));
     let gate = Gate::start(&setup.text());
-    let rows = [
-        ("haproxy", haproxy.address(0)),
-        ("copy", gate.listener("copy")),
-        ("splice", gate.listener("splice")),
-    ];
-    let mut taken = vec![Vec::new(); rows.len()];
+    let (mut theirs, mut ours) = (Vec::new(), Vec::new());
     for _ in 0..5 {
-        for ((_, to), taken) in rows.iter().zip(&mut taken) {
-            taken.push(dead_reader(*to, &endpoint));
-        }
+        theirs.push(dead_reader(haproxy.address(0), &endpoint));
+        ours.push(dead_reader(gate.listener("in"), &endpoint));
     }
-    let middle: Vec<usize> = taken.iter().map(|taken| quantile(taken, 0.5)).collect();
-    for ((name, _), bytes) in rows.iter().zip(&middle) {
-        eprintln!("{name}: {bytes} bytes for a dead reader");
-        assert!(*bytes <= middle[0], "{name} takes {bytes}, HAProxy {}: {taken:?}", middle[0]);
-    }
+    let (theirs_middle, ours_middle) = (quantile(&theirs, 0.5), quantile(&ours, 0.5));
+    eprintln!("a dead reader: {ours_middle} bytes, HAProxy {theirs_middle}");
+    assert!(ours_middle as f64 <= theirs_middle as f64 * TIE, "{ours:?}, HAProxy {theirs:?}");
     gate.assert_clean();
 }
 
