@@ -117,7 +117,8 @@ fn b15_without_a_file_left_accepting_pauses_without_spinning_and_recovers_at_onc
         (&mut &*client).write_all(b"?").is_ok() && (&mut &*client).read(&mut [0]).is_ok_and(|read| read == 1)
     };
     let count = clients.iter().filter(|client| served(client)).count();
-    assert!((20..=50).contains(&count), "{count} of 150 sessions in 100 files");
+    // What the gateway keeps spare of its own is let go before it pauses.
+    assert!((20..=54).contains(&count), "{count} of 150 sessions in 100 files");
     let (cpu, began) = (gate.cpu(), Instant::now());
     while began.elapsed() < Duration::from_secs(1) {
         // Someone who looks inside must be let in, above all now.

@@ -178,7 +178,12 @@ impl Opening {
 
     /// Takes what happened and says what to do.
     pub fn handle(&mut self, now: Tick, input: Input<'_>) -> Action {
+        // What comes in the turn of the deadline is late: progress never extends a hello.
+        let said = matches!(input, Input::ClientOpen(_) | Input::Bytes(_));
         match input {
+            _ if said && self.is_greeting() && now >= self.poll_timeout() => {
+                self.refuse(Reason::HelloTimeout)
+            }
             Input::ClientOpen(key) => self.handle_client_open(now, key),
             Input::Bytes(bytes) => self.handle_bytes(now, bytes),
             Input::ClientEnded => self.handle_client_ended(now),
@@ -283,7 +288,7 @@ impl Opening {
     fn handle_due(&mut self, now: Tick) -> Action {
         match self.stage {
             Stage::Greeting { until, .. } if now >= until => self.refuse(Reason::HelloTimeout),
-            Stage::Resolving { until, .. } if now >= until => self.refuse(Reason::DialTimeout),
+            Stage::Resolving { until, .. } if now >= until => self.refuse(Reason::NameTimeout),
             Stage::Pausing { until, .. } if now >= until => self.refuse(Reason::DialTimeout),
             Stage::Pausing { hello, until, again, left, plan } if now >= again => {
                 self.dial(now, Stage::Dialling { hello, until, attempt_until: now, left, plan })

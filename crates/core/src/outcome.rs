@@ -53,6 +53,7 @@ reasons! {
     TicketUsed "ticket-used" "A ticket for one use was used again.",
     DialBudget "dial-budget" "The client's address caused too many failed dials.",
     NameNotFound "name-not-found" "The target's name has no address.",
+    NameTimeout "name-timeout" "No name server told the target's address in time.",
     DialRefused "dial-refused" "The endpoint refused the connection.",
     DialTimeout "dial-timeout" "The endpoint did not answer within the timeouts.",
     DialUnreachable "dial-unreachable" "There is no way to the endpoint, or no port left to dial from.",

@@ -41,6 +41,7 @@ const SPAN: u64 = (1 << (BITS * LEVELS as u32)) - (1 << (BITS * (LEVELS as u32 -
 #[derive(Debug)]
 pub struct Wheel {
     now: u64,
+    entries: usize,
     levels: [Level; LEVELS],
 }
 
@@ -61,12 +62,13 @@ impl Wheel {
     #[must_use]
     pub fn new(now: Tick) -> Self {
         let level = || Level { occupied: 0, slots: std::array::from_fn(|_| Vec::new()) };
-        Self { now: now.0, levels: std::array::from_fn(|_| level()) }
+        Self { now: now.0, entries: 0, levels: std::array::from_fn(|_| level()) }
     }
 
     /// Adds an entry; a moment that has passed fires at the next tick.
     pub fn schedule(&mut self, at: Tick, key: u64) {
         let at = at.0.clamp(self.now + 1, self.now.saturating_add(SPAN));
+        self.entries += 1;
         self.put(Entry { at, key });
     }
 
@@ -91,7 +93,12 @@ impl Wheel {
             self.levels[level].occupied &= !(1 << slot);
             let mut entries = std::mem::take(&mut self.levels[level].slots[slot]);
             for entry in entries.drain(..) {
-                if entry.at <= self.now { due.push(entry.key) } else { self.put(entry) }
+                if entry.at <= self.now {
+                    self.entries -= 1;
+                    due.push(entry.key);
+                } else {
+                    self.put(entry);
+                }
             }
             // Only the lowest level keeps its room: slots of higher levels hold many entries once.
             if level == 0 {
@@ -99,6 +106,32 @@ impl Wheel {
             }
         }
         self.now = self.now.max(now.0);
+    }
+
+    /// How many entries there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.entries
+    }
+
+    /// Are there none?
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.entries == 0
+    }
+
+    /// Drops the entries of keys that `keep` does not want: those of sessions that are gone, once they are many.
+    pub fn retain(&mut self, mut keep: impl FnMut(u64) -> bool) {
+        for level in &mut self.levels {
+            for (place, slot) in level.slots.iter_mut().enumerate() {
+                slot.retain(|entry| keep(entry.key));
+                slot.shrink_to_fit();
+                if slot.is_empty() {
+                    level.occupied &= !(1 << place);
+                }
+            }
+        }
+        self.entries = self.levels.iter().flat_map(|level| &level.slots).map(Vec::len).sum();
     }
 
     fn put(&mut self, entry: Entry) {
@@ -141,6 +174,34 @@ mod tests {
         let mut due = Vec::new();
         wheel.expire(Tick(101), &mut due);
         assert_eq!(due, [1]);
+    }
+
+    #[test]
+    fn entries_of_sessions_that_are_gone_are_swept() {
+        let mut wheel = Wheel::new(Tick(977));
+        // Every level holds some: of even keys and of odd ones.
+        let waits = [1u64, 2, 63, 64, 4095, 4097, 262_145, 3_600_000, 90_000_000, 1 << 31];
+        for (key, wait) in (0u64..).zip(waits.into_iter().flat_map(|wait| [wait, wait])) {
+            wheel.schedule(Tick(977 + wait), key);
+        }
+        let mut asked = Vec::new();
+        wheel.retain(|key| {
+            asked.push(key);
+            key % 2 == 1
+        });
+        asked.sort_unstable();
+        assert_eq!(asked, (0..20).collect::<Vec<u64>>(), "each is asked for once");
+        for (index, wait) in (0u64..).zip(waits) {
+            let mut due = Vec::new();
+            wheel.expire(Tick(977 + wait - 1), &mut due);
+            assert!(due.is_empty(), "early, wait {wait}: {due:?}");
+            wheel.expire(Tick(977 + wait), &mut due);
+            assert_eq!(due, [2 * index + 1], "wait {wait}");
+        }
+        assert_eq!(wheel.next(), None);
+        wheel.schedule(Tick(u64::MAX >> 20), 7);
+        wheel.retain(|_| false);
+        assert_eq!(wheel.next(), None, "a slot that was emptied is not looked at");
     }
 
     #[test]

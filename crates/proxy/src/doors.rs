@@ -3,17 +3,46 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use portcullis_core::snapshot::ListenerPlan;
 use portcullis_sys::epoll::{Interest, Poller};
 use portcullis_sys::socket::{Listener, Socket};
+use portcullis_sys::wake::Wake;
 
-use crate::handle::{Service, Shared};
+use crate::handle::Service;
 use crate::meter::Meter;
 
 /// Connections taken at one door in one turn; then sessions have their turn.
 const BATCH: usize = 64;
+
+/// Files that nobody uses. Without a file left they are let go, so that whoever looks inside through the
+/// admin listener finds one, and doors stay closed until they can be had again.
+#[derive(Debug, Default)]
+pub(crate) struct Spare {
+    files: Vec<Wake>,
+}
+
+/// Spare files of one worker.
+const SPARE: usize = 4;
+
+impl Spare {
+    /// Takes them; all or none.
+    pub(crate) fn take(&mut self) -> bool {
+        while self.files.len() < SPARE {
+            let Ok(file) = Wake::new() else {
+                self.let_go();
+                return false;
+            };
+            self.files.push(file);
+        }
+        true
+    }
+
+    /// Lets them go.
+    pub(crate) fn let_go(&mut self) {
+        self.files.clear();
+    }
+}
 
 /// The doors of one worker.
 #[derive(Debug, Default)]
@@ -82,10 +111,9 @@ impl Doors {
     }
 
     /// Stops watching until [`Doors::resume`]: a full house must not be woken for every knock.
-    pub(crate) fn pause(&mut self, poller: &Poller, shared: &Shared) -> io::Result<()> {
+    pub(crate) fn pause(&mut self, poller: &Poller) -> io::Result<()> {
         if !self.paused {
             self.paused = true;
-            shared.accept_pauses.fetch_add(1, Ordering::Relaxed);
             self.open.iter().try_for_each(|door| poller.remove(&*door.socket))?;
         }
         Ok(())
@@ -102,6 +130,11 @@ impl Doors {
 
     pub(crate) fn is_paused(&self) -> bool {
         self.paused
+    }
+
+    /// All doors.
+    pub(crate) fn all(&self) -> Vec<Arc<Door>> {
+        self.open.clone()
     }
 
     /// The door of a token.

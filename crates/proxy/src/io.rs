@@ -1,6 +1,7 @@
 //! What a worker lends to the session it steps: buffers, pools, the clock and the way out.
 
 use std::io;
+use std::mem;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -10,7 +11,8 @@ use portcullis_core::wheel::Tick;
 use portcullis_sys::epoll::Poller;
 use portcullis_sys::splice::Pipe;
 
-use crate::handle::{Question, Shared, Told};
+use crate::handle::{Event, Question, Shared, Told};
+use crate::leg::Leg;
 use crate::near::Near;
 use crate::ring::Lent;
 
@@ -32,7 +34,7 @@ pub(crate) struct Io {
     pub(crate) pipes: Pipes,
     pub(crate) clock: Clock,
     pub(crate) near: Near,
-    /// Was `near` refused by the kernel before? It is told once.
+    /// Was a congestion control refused by the kernel before? It is told once.
     pub(crate) near_refused: bool,
     pub(crate) failed_dials: Option<Arc<FailedDials>>,
     /// The moment of this turn.
@@ -78,6 +80,16 @@ impl Io {
     pub(crate) fn charge_failed_dial(&self, client: IpAddr) {
         if let Some(dials) = &self.failed_dials {
             dials.failed(client, self.now.since(Tick(0)));
+        }
+    }
+
+    /// Sets a leg's congestion control. A kernel that refuses is told once; traffic goes on without it.
+    pub(crate) fn tune(&mut self, leg: &Leg, name: &str) {
+        if let Err(error) = leg.set_congestion(name)
+            && !mem::replace(&mut self.near_refused, true)
+        {
+            let what = format!("congestion control `{name}`: {error}").into();
+            self.told.push(Told::Event(Event::Degraded { what }));
         }
     }
 

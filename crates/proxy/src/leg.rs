@@ -4,19 +4,21 @@
 //! payload and gives it units of payload, and everything a protocol wants for itself (pongs, closes)
 //! stays inside. Every method makes progress or says why not; none blocks.
 
+mod open;
 mod ws;
 
 use std::io::{self, IoSlice};
+use std::mem;
 
 use portcullis_core::config;
 use portcullis_core::outcome::Reason;
-use portcullis_core::wire::http_upgrade::{MAX_HEAD, UpgradeReader, UpgradeStep};
+use portcullis_core::wire::http_upgrade::UpgradeReader;
 use portcullis_core::wire::ws::{Opcode, header as ws_header};
 use portcullis_sys::epoll::{Event, Interest, Poller};
 use portcullis_sys::socket::{Socket, Tuning};
 
-use crate::io::Io;
 use crate::ring::{Lent, Ring};
+pub(crate) use open::{Established, Opened, message};
 pub(crate) use ws::Ws;
 
 /// One side of a session.
@@ -46,32 +48,21 @@ pub(crate) enum Codec {
     Ws(Box<Ws>),
 }
 
-/// What opening a client's leg has come to.
-#[derive(Debug)]
-pub(crate) enum Opened {
-    /// It waits for more.
-    NotYet,
-    /// Transport and codec are ready; the codec may have brought a key.
-    Ready(Option<Box<str>>),
-    /// The client does not speak the codec; it was told so.
-    Refused,
-    /// The client ended its direction, or is gone.
-    Ended,
-}
-
 /// What is known of both directions.
 #[derive(Clone, Copy, Debug, Default)]
 struct State {
     /// The transport may have something to read.
     may_read: bool,
-    /// The peer's end is queued: a short read is not the last.
+    /// An end or urgent data is queued: a short read is not the last.
     end_queued: bool,
     /// The peer ended its direction, and all before it was read.
     ended: bool,
     /// The connection is broken.
     broken: bool,
-    /// The kernel said that it is broken; bytes may still be queued before the error.
+    /// The kernel said that it is over; bytes may still be queued before the end.
     hung_up: bool,
+    /// The kernel said that it is broken; bytes may still be queued before the error.
+    failed: bool,
     /// Our direction is ended: what is written is dropped.
     shut: bool,
 }
@@ -96,18 +87,27 @@ pub(crate) enum Received {
 pub(crate) struct Unit<'b> {
     /// Bytes that go before it and are none of the source's, such as a length.
     pub(crate) lead: &'b [u8],
-    /// The source's bytes.
+    /// The source's bytes, or several small pieces of them with what goes before each.
     pub(crate) bytes: &'b [u8],
+    /// How many bytes of it are the source's.
+    pub(crate) payload: usize,
 }
 
-/// What opening an endpoint's leg has come to.
-#[derive(Debug)]
-pub(crate) enum Established {
-    /// It may be written to.
-    Ready,
-    /// It is no connection.
-    Failed(io::Error),
+impl<'b> Unit<'b> {
+    /// Bytes of a stream.
+    pub(crate) fn of(bytes: &'b [u8]) -> Self {
+        Self { lead: &[], bytes, payload: bytes.len() }
+    }
+
+    fn len(&self) -> usize {
+        self.lead.len() + self.bytes.len()
+    }
 }
+
+/// Pieces of fewer bytes are gathered and sent together: a system call for each would cost more than a copy.
+const SMALL: usize = 4 * 1024;
+/// So many gathered bytes are sent.
+const GATHERED: usize = 32 * 1024;
 
 impl Leg {
     /// A leg on a connected (or connecting) socket.
@@ -133,37 +133,9 @@ impl Leg {
     /// Takes note of what the poller saw.
     pub(crate) fn note(&mut self, event: &Event) {
         self.state.may_read |= event.readable;
-        self.state.end_queued |= event.ended;
+        self.state.end_queued |= event.ended || event.urgent;
         self.state.hung_up |= event.broken;
-    }
-
-    /// Gets transport and codec of a client's leg ready.
-    pub(crate) fn open(&mut self, settings: &config::Listener, io: &mut Io) -> Opened {
-        let (Codec::Upgrading(_), Some(ws)) = (&self.codec, &settings.ws) else { return Opened::Ready(None) };
-        let rules = ws::rules(ws, settings.hello_max_bytes);
-        let mut room = MAX_HEAD;
-        while self.may_read() {
-            let count = match self.receive(&mut io.buffer[..room]) {
-                Received::Some(count) | Received::Last(count) => count,
-                Received::Eof | Received::Broken | Received::Violation(_) => return Opened::Ended,
-            };
-            let Codec::Upgrading(reader) = &mut self.codec else { break };
-            match reader.handle_bytes(&io.buffer[..count], &rules) {
-                Ok(UpgradeStep::NeedMore { at_most }) => room = at_most.clamp(1, io.buffer.len()),
-                Ok(UpgradeStep::Done { upgrade, response, surplus }) => {
-                    self.write_wire([&[], &[], &response], &mut io.lent);
-                    self.codec = Codec::Ws(Box::new(Ws::new(ws)));
-                    self.put_back(surplus);
-                    return Opened::Ready(upgrade.key.unwrap_or_default());
-                }
-                Err(error) => {
-                    self.write_wire([&[], &[], error.response()], &mut io.lent);
-                    self.codec = Codec::Raw;
-                    return Opened::Refused;
-                }
-            }
-        }
-        Opened::NotYet
+        self.state.failed |= event.failed;
     }
 
     /// Gives bytes back that were read too far; they are the next that are received.
@@ -184,15 +156,6 @@ impl Leg {
             (Wire::Tcp(socket), Codec::Raw) if self.unread.is_none() => Some(socket),
             _ => None,
         }
-    }
-
-    /// Gets an endpoint's leg ready, once the poller saw something of it.
-    pub(crate) fn establish(&mut self) -> Established {
-        let Wire::Tcp(socket) = &self.wire;
-        if !self.state.hung_up {
-            return Established::Ready;
-        }
-        socket.take_error().map_or_else(Established::Failed, |()| Established::Ready)
     }
 
     /// Has the kernel watch over a connection that is to last.
@@ -226,6 +189,11 @@ impl Leg {
     /// Did the kernel report it broken, though bytes may still be queued?
     pub(crate) fn hung_up(&self) -> bool {
         self.state.hung_up
+    }
+
+    /// Did the kernel report an error? After the peer's end no read will tell it.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.state.failed
     }
 
     /// Is our direction ended?
@@ -278,7 +246,7 @@ impl Leg {
                 Received::Last(count)
             }
             Ok(count) => Received::Some(count),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock && !self.state.broken => {
                 self.state.may_read = false;
                 Received::Last(0)
             }
@@ -303,11 +271,31 @@ impl Leg {
         let (Received::Some(count) | Received::Last(count)) = received else { return received };
         let Codec::Ws(ws) = &mut self.codec else {
             if count > 0 {
-                sink(Unit { lead: &[], bytes: &buffer[..count] }, lent);
+                sink(Unit::of(&buffer[..count]), lent);
             }
             return received;
         };
-        let decoded = ws.decode(&mut buffer[..count], |unit| sink(unit, lent));
+        let mut gathered = lent.scratch();
+        let mut payload = 0;
+        let decoded = ws.decode(&mut buffer[..count], |unit| {
+            let is_small = unit.len() < SMALL;
+            if is_small {
+                gathered.extend_from_slice(unit.lead);
+                gathered.extend_from_slice(unit.bytes);
+                payload += unit.payload;
+            }
+            if !gathered.is_empty() && (!is_small || gathered.len() >= GATHERED) {
+                sink(Unit { lead: &[], bytes: &gathered, payload: mem::take(&mut payload) }, lent);
+                gathered.clear();
+            }
+            if !is_small {
+                sink(unit, lent);
+            }
+        });
+        if !gathered.is_empty() {
+            sink(Unit { lead: &[], bytes: &gathered, payload }, lent);
+        }
+        lent.give_scratch(gathered);
         self.flush(lent);
         match decoded {
             Ok(true) => {
@@ -321,15 +309,31 @@ impl Leg {
 
     /// Sends a unit of payload; what there is no room for is kept.
     pub(crate) fn write(&mut self, unit: Unit<'_>, lent: &mut Lent) {
-        let Unit { lead, mut bytes } = unit;
+        let Unit { lead, mut bytes, .. } = unit;
         if !matches!(self.codec, Codec::Ws(_)) {
             return self.write_wire([&[], lead, bytes], lent);
         }
+        let mut gathered = lent.scratch();
         while let Codec::Ws(ws) = &mut self.codec
             && let Some(chunk) = ws.encode(&mut bytes)
         {
-            self.write_wire([&chunk.header, &[], chunk.bytes], lent);
+            let is_small = chunk.bytes.len() < SMALL && !bytes.is_empty();
+            if is_small {
+                gathered.extend_from_slice(&chunk.header);
+                gathered.extend_from_slice(chunk.bytes);
+            }
+            if !gathered.is_empty() && (!is_small || gathered.len() >= GATHERED) {
+                self.write_wire([&[], &[], &gathered], lent);
+                gathered.clear();
+            }
+            if !is_small {
+                self.write_wire([&chunk.header, &[], chunk.bytes], lent);
+            }
         }
+        if !gathered.is_empty() {
+            self.write_wire([&[], &[], &gathered], lent);
+        }
+        lent.give_scratch(gathered);
     }
 
     /// Sends a message of the gateway itself: bytes of the stream, or one binary message.
@@ -427,10 +431,11 @@ impl Leg {
         self.state.shut = true;
     }
 
-    /// Bytes sent that the peer has not acknowledged yet.
+    /// Bytes written that the peer has not acknowledged yet, those that are kept included.
     pub(crate) fn unacknowledged(&self) -> usize {
         let Wire::Tcp(socket) = &self.wire;
-        socket.unacknowledged().unwrap_or(0)
+        let kept = self.ring.as_ref().map_or(0, |ring| ring.unsent().len());
+        socket.unacknowledged().unwrap_or(0) + kept
     }
 
     /// Makes the close that follows a reset.
@@ -438,14 +443,5 @@ impl Leg {
         let Wire::Tcp(socket) = &self.wire;
         socket.reset_on_close();
         self.state.broken = true;
-    }
-}
-
-/// The messages of a listener, ready for its codec.
-pub(crate) fn message(hello: config::Hello, text: &[u8]) -> Vec<u8> {
-    match hello {
-        _ if text.is_empty() => Vec::new(),
-        config::Hello::LengthPrefixed => portcullis_core::wire::hello::length_prefixed(text),
-        config::Hello::Header | config::Hello::None => text.to_vec(),
     }
 }

@@ -24,14 +24,20 @@ impl Near {
         if matches!(default.trim(), "reno" | "cubic" | "") {
             return Self { loopback: None, private: None };
         }
-        let available = read("tcp_available_congestion_control");
+        // Those for which nobody needs a privilege come first.
+        let [allowed, available] =
+            ["allowed", "available"].map(|which| read(&format!("tcp_{which}_congestion_control")));
+        let has = |list: &str, name: &str| list.split_whitespace().any(|known| known == name);
         let pick = |names: [&str; 2]| {
-            names
-                .into_iter()
-                .find(|name| available.split_whitespace().any(|known| known == *name))
-                .map(Into::into)
+            let find = |list: &str| names.into_iter().find(|name| has(list, name));
+            find(&allowed).or_else(|| find(&available)).map(Into::into)
         };
         Self { loopback: pick(["reno", "cubic"]), private: pick(["cubic", "reno"]) }
+    }
+
+    /// Is `peer` this machine, or in a network listed as private?
+    pub(crate) fn is_near(&self, peer: IpAddr, config: &Config) -> bool {
+        peer.is_loopback() || config.private_networks.iter().any(|network| network.contains(&peer))
     }
 
     /// The congestion control for a connection with `peer`; `None` = the system's.
@@ -41,10 +47,8 @@ impl Near {
             Congestion::Named(name) => Some(name.clone()),
             Congestion::Auto if peer.is_loopback() => self.loopback.clone(),
             Congestion::Auto if self.private.is_none() => None,
-            Congestion::Auto => {
-                let near = config.private_networks.iter().any(|network| network.contains(&peer));
-                if near { self.private.clone() } else { None }
-            }
+            Congestion::Auto if self.is_near(peer, config) => self.private.clone(),
+            Congestion::Auto => None,
         }
     }
 }

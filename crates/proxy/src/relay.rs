@@ -7,6 +7,8 @@
 
 mod copy;
 mod splice;
+#[cfg(test)]
+mod tests;
 
 use portcullis_core::outcome::Reason;
 use portcullis_sys::splice::Pipe;
@@ -65,16 +67,17 @@ impl Flow {
     /// Memory: nothing of its own while `to` keeps up; at most one read (64 KiB) and its headers, or one
     /// assembled message, while it does not.
     pub(crate) fn pump(&mut self, from: &mut Leg, to: &mut Leg, zero_copy: bool, io: &mut Io) -> Pumped {
-        loop {
+        // A path is changed at most once a turn: without a free pipe it would change for ever.
+        for _ in 0..2 {
             let pumped = match &self.path {
                 Path::Copy { .. } => self.copy(from, to, zero_copy, io),
                 Path::Splice { .. } => self.splice(from, to, io),
             };
-            match pumped {
-                Some(pumped) => return pumped,
-                None => continue, // the path was changed
+            if let Some(pumped) = pumped {
+                return pumped;
             }
         }
+        Pumped::Spent
     }
 
     /// Are bytes in the pipe that the target has not taken yet?

@@ -37,9 +37,23 @@ impl Ring {
 pub(crate) struct Lent {
     #[expect(clippy::vec_box, reason = "a leg holds a ring by one pointer, and gives back that very one")]
     rings: Vec<Box<Ring>>,
+    scratch: Vec<u8>,
 }
 
 impl Lent {
+    /// Takes an empty scratch; one that is not there is made.
+    pub(crate) fn scratch(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.scratch)
+    }
+
+    /// Gives the scratch back; its bytes are forgotten.
+    pub(crate) fn give_scratch(&mut self, mut scratch: Vec<u8>) {
+        if scratch.capacity() > self.scratch.capacity() && scratch.capacity() <= KEPT_ROOM {
+            scratch.clear();
+            self.scratch = scratch;
+        }
+    }
+
     /// Takes an empty ring.
     pub(crate) fn ring(&mut self) -> Box<Ring> {
         self.rings.pop().unwrap_or_default()

@@ -48,10 +48,15 @@ pub(crate) struct Session {
     target: Option<Box<str>>,
     identity: Option<Box<str>>,
     began: Tick,
-    opened: Option<Tick>,
+    /// When it was open; `NEVER` before.
+    opened: Tick,
     heard: Tick,
     moved: Tick,
     pinged: Tick,
+    /// When a break that cannot be read yet is passed on all the same.
+    broke: Tick,
+    /// Unacknowledged bytes when silence was last looked at.
+    owed: u32,
     lasting: bool,
 }
 
@@ -121,10 +126,12 @@ impl Session {
             target: None,
             identity: None,
             began: io.now,
-            opened: None,
+            opened: Tick::NEVER,
             heard: io.now,
             moved: io.now,
             pinged: io.now,
+            broke: Tick::NEVER,
+            owed: u32::MAX,
             lasting: false,
         }
     }
@@ -146,6 +153,11 @@ impl Session {
             }
             (Side::Endpoint, None) => {} // an abandoned attempt
         }
+    }
+
+    /// Was it ever open?
+    fn was_open(&self) -> bool {
+        self.opened != Tick::NEVER
     }
 
     /// Is its hello still in progress?
@@ -210,10 +222,13 @@ impl Session {
             }
         }
         spent |= self.has_unheard_break();
+        self.notice_breaks(io.now);
         self.hear(io.now);
         match self.pass_ends_on(io) {
             Step::Wait if spent => Step::Again,
-            Step::Wait if io.now >= self.relay_timeout() => self.relay_due(io),
+            Step::Wait if matches!(self.phase, Phase::Relaying) && io.now >= self.relay_timeout() => {
+                self.relay_due(io)
+            }
             step => step,
         }
     }
@@ -227,14 +242,45 @@ impl Session {
         unheard(&self.client, endpoint, &self.up) || unheard(endpoint, &self.client, &self.down)
     }
 
+    /// A break after the peer's end is told by no read. One behind bytes for which the other side has no
+    /// room is passed on after a second, and the bytes are lost with it, as they would be in a kernel.
+    fn notice_breaks(&mut self, now: Tick) {
+        let Some(endpoint) = &mut self.endpoint else { return };
+        let mut waits = false;
+        for leg in [&mut self.client, endpoint] {
+            if leg.has_failed() && leg.has_ended() {
+                leg.mark_broken();
+            } else if leg.has_failed() && now >= self.broke {
+                leg.mark_broken();
+                leg.mark_ended();
+            } else {
+                waits |= leg.has_failed();
+            }
+        }
+        if waits && self.broke == Tick::NEVER {
+            self.broke = now.after(close::RESET_WITHIN);
+        }
+    }
+
+    /// Has the peer taken anything since silence was last looked at?
+    fn is_still_taking(&mut self) -> bool {
+        let owed = self.client.unacknowledged() + self.endpoint.as_ref().map_or(0, Leg::unacknowledged);
+        let owed = u32::try_from(owed).unwrap_or(u32::MAX);
+        let less = owed > 0 && owed < self.owed;
+        self.owed = owed;
+        less
+    }
+
     /// Notes whose bytes were heard in this step.
     fn hear(&mut self, now: Tick) {
         let either = self.plan.settings.idle == Idle::Either;
         if self.up.heard || (either && self.down.heard) {
             self.heard = now;
         }
-        if self.up.heard || self.down.heard {
+        // What is dropped because its reader has gone is no progress.
+        if self.up.heard || (self.down.heard && !self.client.is_shut()) {
             self.moved = now;
+            self.owed = u32::MAX;
         }
         self.up.heard = false;
         self.down.heard = false;
@@ -246,6 +292,9 @@ impl Session {
         let (client_ended, endpoint_ended) = (self.client.has_ended(), endpoint.has_ended());
         if !client_ended && !endpoint_ended {
             return Step::Wait;
+        }
+        if self.first_end.is_none() {
+            self.moved = io.now; // the timeout of a half-close counts from the end
         }
         let client_said = if self.client.is_broken() { Reason::ClientReset } else { Reason::ClientEnded };
         let endpoint_said = if endpoint.is_broken() { Reason::EndpointReset } else { Reason::EndpointEnded };
@@ -293,11 +342,11 @@ impl Session {
         let client_ended = self.client.has_ended();
         let endpoint_ended = self.endpoint.as_ref().is_some_and(Leg::has_ended);
         if client_ended || endpoint_ended {
-            return self.moved.after(settings.half_close_timeout);
+            return self.moved.after(settings.half_close_timeout).min(self.broke);
         }
-        let mut idle = self.heard.after(settings.idle_timeout);
-        if let (false, Some(opened)) = (self.lasting, self.opened) {
-            idle = idle.min(opened.after(YOUNG));
+        let mut idle = self.heard.after(settings.idle_timeout).min(self.broke);
+        if !self.lasting {
+            idle = idle.min(self.opened.after(YOUNG));
         }
         match &settings.ws {
             Some(ws) => idle.min(self.heard.max(self.pinged).after(ws.ping_interval)),
@@ -307,9 +356,18 @@ impl Session {
 
     fn relay_due(&mut self, io: &mut Io) -> Step {
         if self.first_end.is_some() {
+            if self.is_still_taking() {
+                self.moved = io.now;
+                return Step::Wait;
+            }
             return self.part(Reason::HalfCloseTimeout, io);
         }
         if io.now >= self.heard.after(self.plan.settings.idle_timeout) {
+            // A WebSocket's pong may wait behind a download that is under way.
+            if self.plan.settings.ws.is_some() && self.is_still_taking() {
+                self.heard = io.now;
+                return Step::Wait;
+            }
             return self.part(Reason::Idle, io);
         }
         if let (false, Some(endpoint)) = (self.lasting, &self.endpoint) {
@@ -343,7 +401,7 @@ impl Session {
 
     /// The client has its endpoint: told once, counted once.
     fn opened(&mut self, io: &mut Io) {
-        self.opened = Some(io.now);
+        self.opened = io.now;
         self.heard = io.now;
         self.moved = io.now;
         self.pinged = io.now;
@@ -365,9 +423,10 @@ impl Session {
         self.down.release(io);
         let cell = self.meter.cell(usize::from(io.worker));
         cell.sessions.less(1);
-        match self.opened {
-            Some(_) => cell.closed(reason),
-            None => cell.refused(reason),
+        if self.was_open() {
+            cell.closed(reason)
+        } else {
+            cell.refused(reason)
         }
         if !io.shared.tell_ended.load(Ordering::Relaxed) {
             return;
@@ -384,7 +443,7 @@ impl Session {
             down_bytes: self.down.bytes,
             spliced: self.up.spliced + self.down.spliced > 0,
             began: io.clock.wall(self.began),
-            opened_after: self.opened.map(|opened| opened.since(self.began)),
+            opened_after: self.was_open().then(|| self.opened.since(self.began)),
             lasted: io.now.since(self.began),
         };
         io.told.push(Told::Ended(Box::new(ended)));

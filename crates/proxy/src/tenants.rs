@@ -84,6 +84,15 @@ impl Tenants {
         self.live
     }
 
+    /// The tokens of those whose end is not under way.
+    pub(crate) fn going_on(&self) -> impl Iterator<Item = u64> {
+        let goes_on = |slot: &Slot| slot.tenant.as_ref().is_some_and(|tenant| !tenant.session.is_ending());
+        (0u32..)
+            .zip(&self.slots)
+            .filter(move |(_, slot)| goes_on(slot))
+            .map(|(index, slot)| token(index, slot.generation))
+    }
+
     /// The tokens of all.
     pub(crate) fn tokens(&self) -> impl Iterator<Item = u64> {
         (0u32..)

@@ -12,7 +12,7 @@ use portcullis_core::snapshot::Snapshot;
 use portcullis_core::wheel::{Tick, Wheel};
 use portcullis_sys::epoll::{Event as Ready, Events, Interest};
 
-use crate::doors::{Door, Doors, Stopped};
+use crate::doors::{Door, Doors, Spare, Stopped};
 use crate::handle::{Command, Event, Told};
 use crate::io::Io;
 use crate::leg::Leg;
@@ -26,6 +26,8 @@ const DOORS: u64 = u64::MAX - 1;
 const LOWEST_DOOR: u64 = u64::MAX - 65_536;
 /// How long accepting rests when no file was left and none of our own sessions ends before.
 const PAUSE: Duration = Duration::from_millis(100);
+/// So many timer entries of sessions that are gone are left alone.
+const STALE_ENTRIES: usize = 4096;
 /// A worker that has so many sessions more than the mean, and a quarter, gives newcomers away.
 const BUSIER_BY: u32 = 32;
 
@@ -43,6 +45,8 @@ pub(crate) struct Worker {
     closing: Vec<Arc<Door>>,
     hello_maximum: usize,
     resume_at: Tick,
+    told_pause: bool,
+    spare: Spare,
     next_id: u64,
     stop: bool,
 }
@@ -64,6 +68,8 @@ impl Worker {
             closing: Vec::new(),
             hello_maximum,
             resume_at: Tick::NEVER,
+            told_pause: false,
+            spare: Spare::default(),
             next_id: u64::from(io.worker),
             stop: false,
             io,
@@ -75,6 +81,7 @@ impl Worker {
     /// # Errors
     /// Only what breaks the loop itself: epoll refuses.
     pub(crate) fn run(mut self) -> io::Result<()> {
+        self.spare.take();
         let mut events = Events::default();
         let mut due = Vec::new();
         while !self.stop {
@@ -89,8 +96,9 @@ impl Worker {
             if self.io.now >= self.resume_at {
                 self.resume()?;
             }
-            self.empty_closed_doors();
+            self.empty_closed_doors()?;
             self.step_ready();
+            self.sweep();
             self.io.end_turn();
         }
         Ok(())
@@ -98,7 +106,8 @@ impl Worker {
 
     /// How long nothing can happen by itself.
     fn patience(&self) -> Option<Duration> {
-        if !self.ready.is_empty() || !self.closing.is_empty() {
+        // Doors that close while the house is full are emptied when somebody leaves.
+        if !self.ready.is_empty() || (!self.closing.is_empty() && !self.doors.is_paused()) {
             return Some(Duration::ZERO);
         }
         let next = self.wheel.next().unwrap_or(Tick::NEVER).min(self.resume_at);
@@ -151,9 +160,16 @@ impl Worker {
             }
         }
         match stopped {
-            Stopped::NoFiles => self.pause(Event::AcceptPausedNoFiles)?,
+            Stopped::NoFiles => {
+                self.spare.let_go();
+                self.pause(Event::AcceptPausedNoFiles)?;
+            }
             Stopped::Full => self.pause(Event::AcceptPausedFull)?,
-            Stopped::Empty | Stopped::Batch => {}
+            Stopped::Empty | Stopped::Batch => {
+                if mem::take(&mut self.told_pause) {
+                    self.io.told.push(Told::Event(Event::AcceptResumed));
+                }
+            }
         }
         Ok(stopped)
     }
@@ -170,23 +186,25 @@ impl Worker {
     }
 
     fn begin(&mut self, arrival: Arrival) {
-        let workers = self.io.shared.mailboxes.len() as u64;
-        self.next_id += workers;
+        if self.stop {
+            return; // the connection is closed by the drop
+        }
+        self.next_id += self.io.shared.mailboxes.len() as u64;
         if let Some(name) = self.io.near.congestion(
             &arrival.plan.settings.congestion,
             arrival.peer.ip(),
             &self.snapshot.config,
         ) {
-            self.tune(&arrival.client, &name);
+            self.io.tune(&arrival.client, &name);
         }
         let meter = Arc::clone(&arrival.meter);
         let token = self.tenants.next_token();
-        let session = Session::begin(SessionId(self.next_id), token, arrival, &self.io);
+        let mut session = Session::begin(SessionId(self.next_id), token, arrival, &self.io);
+        meter.cell(usize::from(self.io.worker)).sessions.add(1);
         if session.client().watch(&self.io.poller, token).is_err() {
-            return; // no memory for the watch: the connection is closed by the drop
+            session.cut(Reason::Overload); // the kernel has no memory for the watch
+            return session.finish(&mut self.io);
         }
-        let cell = meter.cell(usize::from(self.io.worker));
-        cell.sessions.add(1);
         self.tenants.insert(Tenant { session, armed: Tick::NEVER, ready: false, in_line: false });
         self.io.shared.loads[usize::from(self.io.worker)].store(self.load(), Ordering::Relaxed);
         // Whoever says its hello at once never stands in line.
@@ -211,15 +229,6 @@ impl Worker {
         self.line.join(slot(token));
     }
 
-    fn tune(&mut self, client: &Leg, name: &str) {
-        if let Err(error) = client.set_congestion(name)
-            && !mem::replace(&mut self.io.near_refused, true)
-        {
-            let what = format!("congestion control `{name}` for near peers: {error}").into();
-            self.io.told.push(Told::Event(Event::Degraded { what }));
-        }
-    }
-
     fn load(&self) -> u32 {
         u32::try_from(self.tenants.len()).unwrap_or(u32::MAX)
     }
@@ -236,10 +245,22 @@ impl Worker {
     }
 
     fn end(&mut self, token: u64, reason: Reason) {
+        self.guarded(token, |session, io| session.end(reason, io));
+        self.wake(token);
+    }
+
+    /// Lets a session do something. A panic ends that session and nothing else.
+    fn guarded(&mut self, token: u64, act: impl FnOnce(&mut Session, &mut Io) -> Step) -> Step {
         let Self { tenants, io, .. } = self;
-        if let Some(tenant) = tenants.find(token) {
-            tenant.session.end(reason, io);
-            self.wake(token);
+        let Some(Tenant { session, .. }) = tenants.find(token) else { return Step::Over };
+        match catch_unwind(AssertUnwindSafe(|| act(session, io))) {
+            Ok(step) => step,
+            Err(panic) => {
+                io.shared.bugs.fetch_add(1, Ordering::Relaxed);
+                io.told.push(Told::Event(Event::Bug { message: panic_message(&*panic) }));
+                session.cut(Reason::Bug);
+                Step::Over
+            }
         }
     }
 
@@ -254,19 +275,19 @@ impl Worker {
         }
     }
 
+    /// Entries of sessions that are gone would stay until their moment: they are dropped once they are many.
+    fn sweep(&mut self) {
+        let Self { wheel, tenants, .. } = self;
+        if wheel.len() > 4 * tenants.len() + STALE_ENTRIES {
+            wheel.retain(|token| tenants.find(token).is_some());
+        }
+    }
+
     fn step(&mut self, token: u64) {
+        let step = self.guarded(token, Session::step);
         let Self { tenants, io, wheel, line, .. } = self;
         let Some(tenant) = tenants.find(token) else { return };
         tenant.ready = false;
-        let step = match catch_unwind(AssertUnwindSafe(|| tenant.session.step(io))) {
-            Ok(step) => step,
-            Err(panic) => {
-                io.shared.bugs.fetch_add(1, Ordering::Relaxed);
-                io.told.push(Told::Event(Event::Bug { message: panic_message(&*panic) }));
-                tenant.session.cut(Reason::Bug);
-                Step::Over
-            }
-        };
         if tenant.in_line && (step == Step::Over || !tenant.session.is_greeting()) {
             tenant.in_line = false;
             tenant.session.left_line(io);
@@ -301,8 +322,9 @@ impl Worker {
     }
 
     fn pause(&mut self, event: Event) -> io::Result<()> {
-        if !self.doors.is_paused() {
-            self.doors.pause(&self.io.poller, &self.io.shared)?;
+        self.doors.pause(&self.io.poller)?;
+        if !mem::replace(&mut self.told_pause, true) {
+            self.io.shared.accept_pauses.fetch_add(1, Ordering::Relaxed);
             self.io.told.push(Told::Event(event));
         }
         self.io.shared.someone_paused.store(true, Ordering::Relaxed);
@@ -311,22 +333,33 @@ impl Worker {
     }
 
     fn resume(&mut self) -> io::Result<()> {
+        if !self.spare.take() {
+            self.resume_at = self.io.now.after(PAUSE);
+            return Ok(());
+        }
         self.resume_at = Tick::NEVER;
-        if self.doors.is_paused() {
-            self.doors.resume(&self.io.poller, DOORS)?;
-            self.io.told.push(Told::Event(Event::AcceptResumed));
+        self.doors.resume(&self.io.poller, DOORS)?;
+        // Whoever waited is taken at once, and only a queue that is empty then shows that there is room again.
+        for door in self.doors.all() {
+            if !self.doors.is_paused() {
+                self.take_from(&door)?;
+            }
         }
         Ok(())
     }
 
     /// Takes what is still queued at doors that were closed, then lets them go: the last worker's drop
     /// closes the socket, and nobody who was let in is turned away.
-    fn empty_closed_doors(&mut self) {
+    fn empty_closed_doors(&mut self) -> io::Result<()> {
+        if self.doors.is_paused() {
+            return Ok(());
+        }
         for door in mem::take(&mut self.closing) {
-            if self.take_from(&door).is_ok_and(|stopped| stopped == Stopped::Batch) {
+            if self.take_from(&door)? != Stopped::Empty {
                 self.closing.push(door);
             }
         }
+        Ok(())
     }
 
     fn read_mail(&mut self) -> io::Result<()> {
@@ -346,15 +379,12 @@ impl Worker {
                 }
                 Command::Adopt(arrival) => self.begin(*arrival),
                 Command::CloseSome { count, reason } => {
-                    let tokens: Vec<u64> = self.tenants.tokens().take(count as usize).collect();
+                    let tokens: Vec<u64> = self.tenants.going_on().take(count as usize).collect();
                     tokens.into_iter().for_each(|token| self.end(token, reason));
                 }
                 Command::Answer { asked, answer } => {
-                    let Self { tenants, io, .. } = self;
-                    if let Some(tenant) = tenants.find(asked.token) {
-                        tenant.session.answer(asked.serial, answer, io);
-                        self.wake(asked.token);
-                    }
+                    self.guarded(asked.token, |session, io| session.answer(asked.serial, answer, io));
+                    self.wake(asked.token);
                 }
                 Command::Resume => self.resume_at = self.io.now,
                 Command::ShutDown => self.shut_down(),

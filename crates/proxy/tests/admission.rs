@@ -6,13 +6,13 @@
 mod gate;
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::TcpStream;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use gate::{Gate, by_address, echo, to};
+use gate::{Gate, by_address, echo, hello, stays_silent, to};
 use portcullis_core::outcome::Reason;
-use portcullis_proxy::{Event, Told};
+use portcullis_proxy::Event;
 
 #[test]
 fn the_oldest_unfinished_hello_makes_room_and_newcomers_are_served() {
@@ -86,26 +86,56 @@ fn a_client_that_makes_dials_fail_is_put_off() {
 
 #[test]
 fn pauses_are_told() {
-    let gate = Gate::start(1, 1, &to(echo()));
-    let first = gate.connect();
-    gate.wait_for(|counts| counts.listeners[0].opened == 1);
-    let _second = gate.connect();
-    gate.wait_for(|counts| counts.accept_pauses == 1);
-    drop(first);
+    let gate = Gate::start(1, 2, &to(echo()));
+    let inside = [gate.connect(), gate.connect()];
     gate.wait_for(|counts| counts.listeners[0].opened == 2);
-    let told: Vec<Event> = gate
-        .handle
-        .endings()
-        .take()
-        .into_iter()
-        .filter_map(|told| if let Told::Event(event) = told { Some(event) } else { None })
-        .collect();
-    assert!(told.starts_with(&[Event::AcceptPausedFull, Event::AcceptResumed]), "{told:?}");
+    let _outside = gate.connect();
+    gate.wait_for(|counts| counts.accept_pauses == 1);
+    drop(inside);
+    gate.wait_for(|counts| counts.listeners[0].opened == 3 && counts.sessions == 1);
+    assert_eq!(two_events(&gate), [Event::AcceptPausedFull, Event::AcceptResumed]);
 }
 
-fn hello(endpoint: SocketAddr) -> Vec<u8> {
-    let key = endpoint.to_string();
-    [&u32::try_from(key.len()).unwrap().to_le_bytes()[..], key.as_bytes()].concat()
+#[test]
+fn a_full_house_is_told_once() {
+    let gate = Gate::start(1, 2, &to(echo()));
+    let inside = [gate.connect(), gate.connect()];
+    gate.wait_for(|counts| counts.listeners[0].opened == 2);
+    let outside = gate.connect();
+    gate.wait_for(|counts| counts.accept_pauses > 0);
+    stays_silent(&outside, Duration::from_millis(500));
+    assert_eq!(gate.handle.counts().accept_pauses, 1, "until there was room");
+    drop(inside);
+    assert_eq!(two_events(&gate), [Event::AcceptPausedFull, Event::AcceptResumed]);
+}
+
+#[test]
+fn connections_queued_at_a_full_house_are_served_when_listening_stops() {
+    let gate = Gate::start(1, 1, &to(echo()));
+    let mut first = gate.connect();
+    gate.wait_for(|counts| counts.listeners[0].opened == 1);
+    let mut queued = gate.connect();
+    queued.write_all(b"q").unwrap();
+    gate.wait_for(|counts| counts.accept_pauses > 0);
+    gate.handle.stop_accepting();
+    // What comes back was sent after the command, so the worker has read that before.
+    first.write_all(b"f").unwrap();
+    first.read_exact(&mut [0; 1]).unwrap();
+    drop(first);
+    queued.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    let mut answer = [0; 1];
+    queued.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"q");
+}
+
+/// The first two events that are told.
+fn two_events(gate: &Gate) -> Vec<Event> {
+    let mut told = Vec::new();
+    gate.wait_for(|_| {
+        told.extend(gate.events());
+        told.len() >= 2
+    });
+    told
 }
 
 /// CPU time of this whole process.

@@ -38,8 +38,12 @@ pub struct Event {
     pub writable: bool,
     /// The peer has ended its direction, or the connection is broken.
     pub ended: bool,
-    /// The connection is broken.
+    /// The connection is broken, or both directions have ended.
     pub broken: bool,
+    /// The connection is broken.
+    pub failed: bool,
+    /// Urgent data is queued: reads stop in front of it though more follows.
+    pub urgent: bool,
 }
 
 /// Room for the events of one wait; reused from turn to turn.
@@ -72,7 +76,9 @@ impl Poller {
     /// Watches `source` until it is closed or removed.
     pub fn add(&self, source: impl AsFd, token: u64, interest: Interest) -> io::Result<()> {
         let flags = match interest {
-            Interest::Edge => EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET,
+            Interest::Edge => {
+                EventFlags::IN | EventFlags::PRI | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET
+            }
             Interest::Accept => EventFlags::IN | EventFlags::EXCLUSIVE,
             Interest::Level => EventFlags::IN,
         };
@@ -114,5 +120,7 @@ fn read(event: raw::Event) -> Event {
         writable: broken || flags.intersects(EventFlags::OUT),
         ended: broken || flags.intersects(EventFlags::RDHUP),
         broken,
+        failed: flags.intersects(EventFlags::ERR),
+        urgent: flags.intersects(EventFlags::PRI),
     }
 }

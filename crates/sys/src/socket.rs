@@ -23,6 +23,8 @@ pub struct Tuning {
     pub user_timeout: Duration,
     /// The congestion control, or `None` = the system's.
     pub congestion: Option<Box<str>>,
+    /// The receive buffer in bytes, or `None` = as large as the kernel finds useful.
+    pub receive_room: Option<usize>,
 }
 
 impl Default for Tuning {
@@ -34,6 +36,7 @@ impl Default for Tuning {
             keepalive_probes: 3,
             user_timeout: Duration::from_secs(30),
             congestion: None,
+            receive_room: None,
         }
     }
 }
@@ -201,6 +204,9 @@ fn apply(socket: &OwnedFd, tuning: &Tuning) -> io::Result<()> {
 
 fn hasten(socket: &OwnedFd, tuning: &Tuning) -> io::Result<()> {
     sockopt::set_tcp_nodelay(socket, true)?;
+    if let Some(room) = tuning.receive_room {
+        sockopt::set_socket_recv_buffer_size(socket, room)?;
+    }
     match &tuning.congestion {
         Some(name) => Ok(sockopt::set_tcp_congestion(socket, name)?),
         None => Ok(()),
@@ -208,6 +214,8 @@ fn hasten(socket: &OwnedFd, tuning: &Tuning) -> io::Result<()> {
 }
 
 fn keep_watch(socket: &OwnedFd, tuning: &Tuning) -> io::Result<()> {
+    // Urgent data (RFC 6093) is passed on in its place in the stream: there is no other for it here.
+    sockopt::set_socket_oobinline(socket, true)?;
     sockopt::set_socket_keepalive(socket, true)?;
     sockopt::set_tcp_keepidle(socket, tuning.keepalive_idle)?;
     sockopt::set_tcp_keepintvl(socket, tuning.keepalive_interval)?;

@@ -76,6 +76,14 @@ impl Bucket {
     }
 }
 
+impl Bucket {
+    /// Takes `count` tokens whether they are there or not. The debt is at most one burst.
+    pub fn charge(&mut self, rate: Rate, now: Duration, count: u32) {
+        self.tokens = (self.level(rate, now) - f64::from(count)).max(-rate.burst);
+        self.at = self.at.max(now);
+    }
+}
+
 /// What a sum of fractions may lack of a whole token: a nanosecond's worth at a thousand tokens a second.
 const ROUNDING: f64 = 1e-6;
 
@@ -109,6 +117,15 @@ impl<K: Clone + Eq + Hash> Buckets<K> {
     /// # Errors
     /// As [`Bucket::take`].
     pub fn take(&mut self, key: &K, now: Duration, count: u32) -> Result<(), Duration> {
+        self.touch(key, now, |bucket, rate| bucket.take(rate, now, count))
+    }
+
+    /// Takes `count` tokens from the bucket of `key`, as [`Bucket::charge`] does.
+    pub fn charge(&mut self, key: &K, now: Duration, count: u32) {
+        self.touch(key, now, |bucket, rate| bucket.charge(rate, now, count));
+    }
+
+    fn touch<T>(&mut self, key: &K, now: Duration, change: impl FnOnce(&mut Bucket, Rate) -> T) -> T {
         let (touched, mut bucket) = match self.cells.get(key) {
             Some((touched, bucket)) => (Some(*touched), *bucket),
             None => (None, Bucket::full(self.rate, now)),
@@ -120,7 +137,7 @@ impl<K: Clone + Eq + Hash> Buckets<K> {
             None if self.cells.len() >= self.max => self.forget_oldest(),
             None => {}
         }
-        let taken = bucket.take(self.rate, now, count);
+        let taken = change(&mut bucket, self.rate);
         self.touches += 1;
         self.order.insert(self.touches, key.clone());
         self.cells.insert(key.clone(), (self.touches, bucket));
@@ -185,8 +202,8 @@ impl FailedDials {
 
     /// Counts one failed dial against this client.
     pub fn failed(&self, client: IpAddr, now: Duration) {
-        // An empty bucket cannot be overdrawn: dials already under way when it ran dry are not held against it.
-        self.table().take(&ClientNet::of(client), now, 1).ok();
+        // Dials that were under way when it ran dry are held against it: a scan at once pays like one in turn.
+        self.table().charge(&ClientNet::of(client), now, 1);
     }
 
     /// A panic elsewhere cannot leave a table half changed that matters: at worst one key is forgotten.

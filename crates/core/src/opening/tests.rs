@@ -29,6 +29,17 @@ fn a_hello_is_never_extended_by_progress() {
 }
 
 #[test]
+fn a_byte_in_the_turn_of_the_deadline_changes_nothing() {
+    for at in [10_000, 10_001, 60_000] {
+        for bytes in [WIRE, &WIRE[..1], b"\xff\xff\xff\xff"] {
+            let action = greeting().handle(Tick(at), Input::Bytes(bytes));
+            assert_eq!(action, Action::Refuse(Reason::HelloTimeout), "at {at}, {bytes:?}");
+        }
+    }
+    assert!(matches!(greeting().handle(Tick(9_999), Input::Bytes(WIRE)), Action::Resolve(_)));
+}
+
+#[test]
 fn failures_are_told_at_one_moment_and_timeouts_take_their_time() {
     let told = |mut opening: Opening, at: u64, input| {
         let mut action = opening.handle(Tick(at), input);

@@ -48,9 +48,11 @@ impl Ws {
                 Event::Data { start, bytes, message_end, .. } => {
                     match self.up.handle_data(start, bytes, message_end) {
                         Ok(Piece::Bytes([])) => {}
-                        Ok(Piece::Bytes(bytes)) => sink(Unit { lead: &[], bytes }),
-                        Ok(Piece::Prefixed(prefix, bytes)) => sink(Unit { lead: &prefix, bytes }),
-                        Ok(Piece::Whole(message)) => sink(Unit { lead: &[], bytes: &message }),
+                        Ok(Piece::Bytes(bytes)) => sink(Unit::of(bytes)),
+                        Ok(Piece::Prefixed(prefix, bytes)) => {
+                            sink(Unit { lead: &prefix, bytes, payload: bytes.len() });
+                        }
+                        Ok(Piece::Whole(message)) => sink(Unit::of(&message)),
                         Err(violation) => return Err(self.reject(violation.code())),
                     }
                 }
@@ -66,7 +68,8 @@ impl Ws {
 
     /// The next frame of payload, off the front of `input`.
     pub(crate) fn encode<'b>(&mut self, input: &mut &'b [u8]) -> Option<Chunk<'b>> {
-        self.down.next(input)
+        // Nothing follows a close frame (RFC 6455 section 5.5.1).
+        if self.closed { None } else { self.down.next(input) }
     }
 
     /// Takes the frame that the codec itself wants to send.
@@ -130,6 +133,7 @@ pub(super) fn close_code(reason: Reason) -> u16 {
         | Reason::TicketUsed
         | Reason::DialBudget
         | Reason::NameNotFound
+        | Reason::NameTimeout
         | Reason::DialRefused
         | Reason::DialTimeout
         | Reason::DialUnreachable

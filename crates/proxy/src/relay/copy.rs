@@ -24,7 +24,7 @@ impl Flow {
             }
             let mut moved = 0;
             let received = from.read(&mut io.buffer, &mut io.lent, |unit, lent| {
-                moved += unit.bytes.len();
+                moved += unit.payload;
                 to.write(unit, lent);
             });
             self.bytes += moved as u64;

@@ -51,7 +51,7 @@ impl Flow {
                     self.heard = true;
                     *small = if count < SMALL_MOVE { *small + 1 } else { 0 };
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock && !from.is_broken() => {
                     stop = Pumped::Drained;
                     break;
                 }
@@ -79,6 +79,20 @@ impl Flow {
             self.path = Path::Copy { large: 0 };
         }
         Some(stop)
+    }
+
+    /// Moves what the pipe holds to `to`, as far as there is room; nothing is read into it.
+    pub(crate) fn empty_pipe(&mut self, to: &mut Leg) {
+        let (Path::Splice { pipe: Some(pipe), .. }, Some(target)) = (&mut self.path, to.plain()) else {
+            return;
+        };
+        while pipe.held() > 0 {
+            match pipe.drain(target) {
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(_) => return to.mark_broken(),
+            }
+        }
     }
 
     /// Back to copying at once.

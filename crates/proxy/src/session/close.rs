@@ -10,13 +10,16 @@ use crate::leg::Received;
 use crate::session::{Phase, Session, Side, Step};
 
 /// How long a reset waits for what was queued to be acknowledged.
-const RESET_WITHIN: Duration = Duration::from_secs(1);
+pub(super) const RESET_WITHIN: Duration = Duration::from_secs(1);
 /// How often it looks.
 const RESET_LOOK: Duration = Duration::from_millis(5);
 /// How long a client has to take its last bytes once none is acknowledged any more.
 const PART_WITHIN: Duration = Duration::from_secs(1);
 /// How many bytes of a parting client are read and dropped, so that our last message survives.
 const PART_BYTES: usize = 64 * 1024;
+
+/// Reads of a parting client in one turn.
+const PART_READS: usize = 16;
 
 /// One leg is broken; the other is reset once it has what was queued for it.
 #[derive(Debug)]
@@ -64,6 +67,11 @@ impl Session {
         }
     }
 
+    /// Is its end under way?
+    pub(crate) fn is_ending(&self) -> bool {
+        matches!(self.phase, Phase::Resetting(_) | Phase::Parting(_) | Phase::Over(_))
+    }
+
     /// Ends it at once, as after a panic: nothing of it is trusted any more.
     pub(crate) fn cut(&mut self, reason: Reason) {
         self.phase = Phase::Over(reason);
@@ -84,15 +92,12 @@ impl Session {
         let (victim, until, reason) = (resetting.victim, resetting.until, resetting.reason);
         resetting.look = io.now.after(RESET_LOOK);
         let Some(endpoint) = &mut self.endpoint else { return self.over(reason) };
-        let (from, to, flow) = match victim {
-            Side::Client => (endpoint, &mut self.client, &mut self.down),
-            Side::Endpoint => (&mut self.client, endpoint, &mut self.up),
+        let (to, flow) = match victim {
+            Side::Client => (&mut self.client, &mut self.down),
+            Side::Endpoint => (endpoint, &mut self.up),
         };
         to.flush(&mut io.lent);
-        if flow.holds_bytes() {
-            // The source is broken: this only empties the pipe.
-            flow.pump(from, to, true, io);
-        }
+        flow.empty_pipe(to);
         let delivered = !to.is_blocked() && !flow.holds_bytes() && to.unacknowledged() == 0;
         if !delivered && !to.is_broken() && io.now < until {
             return Step::Wait;
@@ -122,20 +127,29 @@ impl Session {
     pub(super) fn parting(&mut self, io: &mut Io) -> Step {
         let Phase::Parting(parting) = &mut self.phase else { return Step::Wait };
         let reason = parting.reason;
+        // What was said to a client that was never let in must survive what it still sends; one that was in
+        // is listened to as long as it takes, or its last bytes would be lost to a reset.
+        let is_refused = !self.was_open();
         self.client.flush(&mut io.lent);
         if let Some(endpoint) = &mut self.endpoint {
             endpoint.flush(&mut io.lent);
-            if !endpoint.is_blocked() {
+            self.down.empty_pipe(&mut self.client);
+            self.up.empty_pipe(endpoint);
+            if !endpoint.is_blocked() && !self.up.holds_bytes() && !self.down.holds_bytes() {
                 self.endpoint = None;
             }
         }
-        if !self.client.is_blocked() {
+        if !self.client.is_blocked() && !self.down.holds_bytes() {
             self.client.shut();
         }
-        while self.client.may_read() && parting.left > 0 {
+        let Phase::Parting(parting) = &mut self.phase else { return Step::Wait };
+        let mut reads = PART_READS;
+        while self.client.may_read() && parting.left > 0 && reads > 0 {
+            reads -= 1;
             let room = parting.left.min(io.buffer.len());
             match self.client.receive(&mut io.buffer[..room]) {
-                Received::Some(count) => parting.left -= count,
+                Received::Some(count) if is_refused => parting.left -= count,
+                Received::Some(_) => {}
                 Received::Last(_) | Received::Eof | Received::Broken | Received::Violation(_) => break,
             }
         }
@@ -144,11 +158,11 @@ impl Session {
             return self.over(reason);
         }
         if io.now < parting.until {
-            return Step::Wait;
+            return if reads == 0 { Step::Again } else { Step::Wait };
         }
         // A slow client is waited for as long as it takes something.
         let unacknowledged = self.client.unacknowledged();
-        if unacknowledged == 0 || unacknowledged >= parting.unacknowledged || self.opened.is_none() {
+        if unacknowledged == 0 || unacknowledged >= parting.unacknowledged || is_refused {
             return self.over(reason);
         }
         parting.unacknowledged = unacknowledged;

@@ -32,6 +32,8 @@ pub(super) struct Gate {
     awaited: Option<Awaited>,
     serial: u16,
     connected: bool,
+    /// Was an attempt made that may have failed?
+    dialled: bool,
 }
 
 /// What may be dialled.
@@ -70,6 +72,7 @@ impl Gate {
             awaited: None,
             serial: 0,
             connected: false,
+            dialled: false,
         }
     }
 
@@ -94,6 +97,11 @@ impl Session {
             return self.feed(Input::ClientGone, io);
         }
         let Phase::Opening(gate) = &mut self.phase else { return Step::Wait };
+        // A deadline comes first: no progress in the same turn extends it.
+        if io.now >= gate.poll_timeout() {
+            gate.key = None;
+            return self.feed(Input::Due, io);
+        }
         if let Some(key) = gate.key.take() {
             return self.resolve(key, io);
         }
@@ -147,7 +155,7 @@ impl Session {
             Action::AbandonDial => self.dial_failed(DialError::Timeout, io),
             Action::Relay { surplus } => self.begin_relay(surplus, io),
             Action::Refuse(reason) => self.refuse(reason, io),
-            Action::Close(reason) => self.over(reason),
+            Action::Close(reason) => self.give_up(reason, io),
         }
     }
 
@@ -247,8 +255,11 @@ impl Session {
         match (gate.awaited.take(), answer) {
             (None, _) => Step::Wait,
             (Some(Awaited::Target(host)), Ok(answers)) => self.admit(&host, &answers, io),
-            (Some(Awaited::Target(_)), Err(_)) => self.feed(Input::Unresolved(Reason::NameNotFound), io),
-            (Some(Awaited::Endpoint), Ok(answers)) if !answers.is_empty() => self.connect(answers[0], io),
+            (Some(Awaited::Target(_)), Err(error)) => self.feed(Input::Unresolved(unnamed(error)), io),
+            (Some(Awaited::Endpoint), Ok(answers)) if !answers.is_empty() => {
+                let address = answers[gate.plan.earlier_attempts() % answers.len()];
+                self.connect(address, io)
+            }
             (Some(Awaited::Endpoint), _) => self.dial_failed(DialError::Unreachable, io),
         }
     }
@@ -277,6 +288,7 @@ impl Session {
         self.endpoint = None;
         self.lease = None;
         let Phase::Opening(gate) = &mut self.phase else { return Step::Wait };
+        gate.awaited = None; // an answer to an attempt that was given up is none to this one
         let host = match &mut gate.plan {
             Plan::Nothing => return self.dial_failed(DialError::NoEndpoint, io),
             Plan::Addresses { list, next } => {
@@ -308,9 +320,17 @@ impl Session {
             Plan::Nothing | Plan::Addresses { .. } => &self.plan.route.dial,
         };
         let congestion = io.near.congestion(&dial.congestion, address.ip(), &self.snapshot.config);
-        let tuning = Tuning { congestion, ..Tuning::default() };
+        let turn = self.id.0 / io.shared.mailboxes.len() as u64 + gate.plan.earlier_attempts() as u64;
+        let source = source(dial, address, turn);
+        gate.dialled = true;
         self.endpoint_address = Some(address);
-        let leg = Socket::connect(address, source(dial, address, self.id.0), &tuning).map(Leg::tcp);
+        // A near endpoint needs no large window, and what is queued for a reader that stalls is bounded by it.
+        let receive_room = io.near.is_near(address.ip(), &self.snapshot.config).then_some(NEAR_ROOM);
+        let tuning = Tuning { receive_room, ..Tuning::default() };
+        let leg = Socket::connect(address, source, &tuning).map(Leg::tcp);
+        if let (Ok(leg), Some(name)) = (&leg, congestion) {
+            io.tune(leg, &name);
+        }
         match leg.and_then(|leg| leg.watch(&io.poller, self.token | 1).map(|()| leg)) {
             Ok(leg) => {
                 self.endpoint = Some(leg);
@@ -332,6 +352,9 @@ impl Session {
     fn dial_failed(&mut self, error: DialError, io: &mut Io) -> Step {
         self.endpoint = None;
         self.lease = None;
+        if let Phase::Opening(gate) = &mut self.phase {
+            gate.awaited = None;
+        }
         self.feed(Input::DialFailed(error), io)
     }
 
@@ -342,22 +365,61 @@ impl Session {
         self.client.say(&message(settings.hello, &settings.success_message), &mut io.lent);
         self.client.put_back(surplus);
         self.opened(io);
-        self.step(io)
+        self.relay(io)
+    }
+
+    /// The client has left. What it made us dial is held against it, or leaving early would make a port scan
+    /// free.
+    fn give_up(&mut self, reason: Reason, io: &Io) -> Step {
+        self.charge(reason, io);
+        // The client broke its connection, and so the endpoint's breaks.
+        if let Some(endpoint) = &mut self.endpoint {
+            endpoint.reset();
+        }
+        self.over(reason)
+    }
+
+    fn charge(&self, reason: Reason, io: &Io) {
+        if matches!(&self.phase, Phase::Opening(gate) if gate.dialled) && reason != Reason::Overload {
+            io.charge_failed_dial(self.client_address.ip());
+        }
     }
 
     fn refuse(&mut self, reason: Reason, io: &mut Io) -> Step {
         self.endpoint = None;
         self.lease = None;
-        if matches!(reason, Reason::DialRefused | Reason::DialTimeout | Reason::DialUnreachable) {
-            io.charge_failed_dial(self.client_address.ip());
-        }
         let Phase::Opening(gate) = &self.phase else { return Step::Wait };
-        if !gate.greeted {
+        let greeted = gate.greeted;
+        self.charge(reason, io);
+        if !greeted {
             return self.over(reason); // its codec cannot say anything yet
         }
         let settings = &self.plan.settings;
         self.client.say(&message(settings.hello, &settings.failure_message), &mut io.lent);
         self.part(reason, io)
+    }
+}
+
+impl Plan {
+    /// Attempts made before this one at the same endpoint, or at these addresses.
+    fn earlier_attempts(&self) -> usize {
+        match self {
+            Self::Nothing => 0,
+            Self::Addresses { next, .. } => next.saturating_sub(1),
+            Self::Upstream { tried, .. } => {
+                let same = |endpoint: &&Endpoint| tried.last() == Some(*endpoint);
+                tried.iter().filter(same).count().saturating_sub(1)
+            }
+        }
+    }
+}
+
+/// Why a target's name led nowhere.
+fn unnamed(error: NameError) -> Reason {
+    match error {
+        NameError::NotFound => Reason::NameNotFound,
+        NameError::Timeout => Reason::NameTimeout,
+        NameError::Busy => Reason::Overload,
     }
 }
 
@@ -380,6 +442,9 @@ fn why(error: &io::Error) -> DialError {
         _ => DialError::Unreachable,
     }
 }
+
+/// The receive buffer of a near endpoint's socket, in bytes; the kernel takes it twice.
+const NEAR_ROOM: usize = 256 * 1024;
 
 const ENOMEM: i32 = 12;
 const ENFILE: i32 = 23;

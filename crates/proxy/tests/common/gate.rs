@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use portcullis_core::config::Config;
 use portcullis_core::resolver::Own;
 use portcullis_core::snapshot::Snapshot;
-use portcullis_proxy::{Counts, Parts, ProxyHandle, Running, Sockets, start};
+use portcullis_proxy::{Counts, Event, Parts, ProxyHandle, Running, Sockets, Told, start};
 
 /// A running data plane; dropping it ends every session and waits for the workers.
 pub(crate) struct Gate {
@@ -39,8 +39,13 @@ impl Gate {
     }
 
     /// Waits until the counts are so; the last ones are in the failure.
-    pub(crate) fn wait_for(&self, so: impl Fn(&Counts) -> bool) {
-        let deadline = Instant::now() + Duration::from_secs(20);
+    pub(crate) fn wait_for(&self, so: impl FnMut(&Counts) -> bool) {
+        self.wait_within(Duration::from_secs(20), so);
+    }
+
+    /// Waits at most so long until the counts are so.
+    pub(crate) fn wait_within(&self, time: Duration, mut so: impl FnMut(&Counts) -> bool) {
+        let deadline = Instant::now() + time;
         while Instant::now() < deadline {
             if so(&self.handle.counts()) {
                 return;
@@ -48,6 +53,12 @@ impl Gate {
             thread::park_timeout(Duration::from_millis(1));
         }
         panic!("{:#?}", self.handle.counts());
+    }
+
+    /// What was told of the whole since the last time.
+    pub(crate) fn events(&self) -> Vec<Event> {
+        let told = self.handle.endings().take().into_iter();
+        told.filter_map(|told| if let Told::Event(event) = told { Some(event) } else { None }).collect()
     }
 
     pub(crate) fn wait_until_empty(&self) {
@@ -82,6 +93,11 @@ endpoints = [{{ address = "{endpoint}" }}]
     )
 }
 
+/// As [`to`], with more settings of the listener.
+pub(crate) fn to_with(endpoint: SocketAddr, settings: &str) -> String {
+    to(endpoint).replace("route = \"out\"\n", &format!("route = \"out\"\n{settings}\n"))
+}
+
 /// The client names its endpoint.
 pub(crate) fn by_address() -> String {
     r#"
@@ -96,6 +112,53 @@ resolver = "address"
 allow = ["127.0.0.0/8:*"]
 "#
     .into()
+}
+
+/// One open session of a new data plane with one worker: the client's socket and the endpoint's.
+pub(crate) fn session(settings: &str) -> (Gate, TcpStream, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let gate = Gate::start(1, 1000, &to_with(listener.local_addr().unwrap(), settings));
+    let client = gate.connect();
+    let endpoint = accept(&listener);
+    gate.wait_for(|counts| counts.listeners[0].opened == 1);
+    (gate, client, endpoint)
+}
+
+/// The next connection to an endpoint, within 5 s.
+pub(crate) fn accept(listener: &TcpListener) -> TcpStream {
+    listener.set_nonblocking(true).unwrap();
+    let deadline = Instant::now() + Duration::from_secs(5);
+    loop {
+        match listener.accept() {
+            Ok((stream, _)) => {
+                stream.set_nonblocking(false).unwrap();
+                stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+                return stream;
+            }
+            Err(error) => assert!(Instant::now() < deadline, "{error}"),
+        }
+        thread::park_timeout(Duration::from_millis(1));
+    }
+}
+
+/// Closes with a reset.
+pub(crate) fn reset(stream: TcpStream) {
+    rustix::net::sockopt::set_socket_linger(&stream, Some(Duration::ZERO)).unwrap();
+}
+
+/// Expects that nothing arrives and nothing ends for so long.
+pub(crate) fn stays_silent(mut stream: &TcpStream, time: Duration) {
+    let before = stream.read_timeout().unwrap();
+    stream.set_read_timeout(Some(time)).unwrap();
+    let heard = stream.read(&mut [0; 64]);
+    assert!(matches!(&heard, Err(error) if error.kind() == std::io::ErrorKind::WouldBlock), "{heard:?}");
+    stream.set_read_timeout(before).unwrap();
+}
+
+/// A hello that names an endpoint.
+pub(crate) fn hello(endpoint: SocketAddr) -> Vec<u8> {
+    let key = endpoint.to_string();
+    [&u32::try_from(key.len()).unwrap().to_le_bytes()[..], key.as_bytes()].concat()
 }
 
 /// An endpoint that gives everything back.

@@ -86,6 +86,17 @@ fn twenty_failed_dials_a_minute_are_free() {
     assert!(dials.allows(client, MS * 3001), "one more each three seconds");
 }
 
+#[test]
+fn dials_at_once_are_held_against_the_next() {
+    let dials = FailedDials::new(3);
+    let client = "192.0.2.1".parse().unwrap();
+    (0..30).for_each(|_| dials.failed(client, Duration::ZERO));
+    assert!(!dials.allows(client, MS * 30_000), "thirty at once cost more than three");
+    // The debt is bounded: no flood locks a client out for long.
+    (0..100_000).for_each(|_| dials.failed(client, Duration::ZERO));
+    assert!(dials.allows(client, Duration::from_secs(3600)));
+}
+
 proptest! {
     #[test]
     fn never_more_passes_than_rate_and_burst(
