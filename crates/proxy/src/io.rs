@@ -23,6 +23,9 @@ const PIPES: usize = 64;
 /// Expensive steps (signatures, sealed boxes) in one turn; the rest wait for the next.
 pub(crate) const EXPENSIVE: usize = 8;
 
+/// How far back the wall clock may be set while the process runs.
+const SET_BACK: Duration = Duration::from_secs(60);
+
 /// What a worker lends.
 #[derive(Debug)]
 pub(crate) struct Io {
@@ -121,9 +124,10 @@ impl Clock {
         Duration::from_millis(at.0).saturating_sub(self.epoch.elapsed())
     }
 
-    /// The wall clock, for expiry times.
+    /// The wall clock, for expiry times. Set back while the process runs, it goes no further back than a
+    /// minute behind what has passed since the start: an ended token does not come back.
     pub(crate) fn wall_now(&self) -> SystemTime {
-        SystemTime::now()
+        SystemTime::now().max(self.epoch_wall + self.epoch.elapsed().saturating_sub(SET_BACK))
     }
 
     /// The wall clock at `tick`, for the log only.
