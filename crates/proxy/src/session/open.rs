@@ -444,7 +444,7 @@ fn why(error: &io::Error) -> DialError {
 }
 
 /// The receive buffer of a near endpoint's socket, in bytes; the kernel takes it twice.
-const NEAR_ROOM: usize = 256 * 1024;
+const NEAR_ROOM: usize = 96 * 1024;
 
 const ENOMEM: i32 = 12;
 const ENFILE: i32 = 23;
