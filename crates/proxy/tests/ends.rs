@@ -10,7 +10,7 @@ use std::net::{Shutdown, TcpListener, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use gate::{Gate, accept, echo, reset, session, stays_silent, to};
+use gate::{Gate, accept, by_address, echo, reset, session, stays_silent, to};
 use portcullis_core::outcome::Reason;
 use rustix::net::sockopt::set_socket_recv_buffer_size;
 use rustix::net::{SendFlags, send};
@@ -124,4 +124,19 @@ fn bytes_behind_urgent_data_are_not_stalled() {
     }
     got.retain(|byte| *byte != b'X');
     assert_eq!(got, b"abcdef");
+}
+
+#[test]
+fn a_refused_client_that_dribbles_is_read_no_further_than_one_that_pours() {
+    let gate = Gate::start(1, 100, &by_address().replace("[route", "failure_delay = \"1ms\"\n[route"));
+    let mut client = gate.connect();
+    client.write_all(&[0; 4]).unwrap();
+    client.read_exact(&mut [0; 9]).unwrap();
+    // Each piece is a read of its own: 64 KiB of them are dropped, then the connection is closed.
+    let mut written = 0;
+    while client.write(&[7; 1024]).is_ok_and(|count| count > 0) {
+        written += 1024;
+        thread::park_timeout(Duration::from_millis(2));
+    }
+    assert!(written < 192 * 1024, "{written} bytes were taken from a client that was refused");
 }

@@ -147,10 +147,12 @@ impl Session {
         while self.client.may_read() && parting.left > 0 && reads > 0 {
             reads -= 1;
             let room = parting.left.min(io.buffer.len());
-            match self.client.receive(&mut io.buffer[..room]) {
-                Received::Some(count) if is_refused => parting.left -= count,
-                Received::Some(_) => {}
-                Received::Last(_) | Received::Eof | Received::Broken | Received::Violation(_) => break,
+            let received = self.client.receive(&mut io.buffer[..room]);
+            if let (true, Received::Some(count) | Received::Last(count)) = (is_refused, received) {
+                parting.left -= count;
+            }
+            if !matches!(received, Received::Some(_)) {
+                break;
             }
         }
         if parting.left == 0 || self.client.is_broken() || (self.client.has_ended() && self.client.is_shut())
