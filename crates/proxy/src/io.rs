@@ -96,6 +96,12 @@ impl Io {
         }
     }
 
+    /// The tick that follows this moment. Deadlines count from it: `now` may be almost a tick old, and a
+    /// timeout must not end early.
+    pub(crate) fn next_tick(&self) -> Tick {
+        Tick(self.now.0 + 1)
+    }
+
     /// Hands over what this turn has asked and told.
     pub(crate) fn end_turn(&mut self) {
         self.shared.questions.put(&mut self.questions);

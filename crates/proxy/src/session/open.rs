@@ -137,7 +137,8 @@ impl Session {
     /// Feeds the machine and does what it says.
     fn feed(&mut self, input: Input<'_>, io: &mut Io) -> Step {
         let Phase::Opening(gate) = &mut self.phase else { return Step::Wait };
-        let action = gate.machine.handle(io.now, input);
+        let now = if matches!(input, Input::Due) { io.now } else { io.next_tick() };
+        let action = gate.machine.handle(now, input);
         self.act(action, io)
     }
 
@@ -166,7 +167,7 @@ impl Session {
         let action = match self.client.receive(&mut io.buffer[..room]) {
             Received::Last(0) => return self.feed_due(io),
             Received::Some(count) | Received::Last(count) => {
-                gate.machine.handle(io.now, Input::Bytes(&io.buffer[..count]))
+                gate.machine.handle(io.next_tick(), Input::Bytes(&io.buffer[..count]))
             }
             Received::Eof => gate.machine.handle(io.now, Input::ClientEnded),
             Received::Broken | Received::Violation(_) => gate.machine.handle(io.now, Input::ClientGone),
