@@ -307,6 +307,18 @@ impl Leg {
         }
     }
 
+    /// Reads once and drops what came, until the peer has said its own goodbye. A WebSocket's is its close
+    /// frame: the server then closes first (RFC 6455 section 7.1.1).
+    pub(crate) fn discard(&mut self, buffer: &mut [u8]) -> Received {
+        let received = self.receive(buffer);
+        if let (Codec::Ws(ws), Received::Some(count) | Received::Last(count)) = (&mut self.codec, received)
+            && ws.hears_close(&mut buffer[..count])
+        {
+            self.state.ended = true;
+        }
+        received
+    }
+
     /// Sends a unit of payload; what there is no room for is kept.
     pub(crate) fn write(&mut self, unit: Unit<'_>, lent: &mut Lent) {
         let Unit { lead, mut bytes, .. } = unit;

@@ -66,6 +66,16 @@ impl Ws {
         }
     }
 
+    /// Is the client's close frame in what it still sends? Payload and what breaks the protocol are dropped.
+    pub(crate) fn hears_close(&mut self, mut bytes: &mut [u8]) -> bool {
+        while let Ok(Some(event)) = self.decoder.next(&mut bytes) {
+            if matches!(event, Event::Close(_)) {
+                return true;
+            }
+        }
+        false
+    }
+
     /// The next frame of payload, off the front of `input`.
     pub(crate) fn encode<'b>(&mut self, input: &mut &'b [u8]) -> Option<Chunk<'b>> {
         // Nothing follows a close frame (RFC 6455 section 5.5.1).

@@ -147,7 +147,7 @@ impl Session {
         while self.client.may_read() && parting.left > 0 && reads > 0 {
             reads -= 1;
             let room = parting.left.min(io.buffer.len());
-            let received = self.client.receive(&mut io.buffer[..room]);
+            let received = self.client.discard(&mut io.buffer[..room]);
             if let (true, Received::Some(count) | Received::Last(count)) = (is_refused, received) {
                 parting.left -= count;
             }
