@@ -2,4 +2,5 @@
 
 pub mod hello;
 pub mod http_upgrade;
+pub mod kcp;
 pub mod ws;

@@ -1,0 +1,1 @@
+//! The machine that turns segments into a stream and back.

@@ -1,0 +1,1 @@
+//! How datagrams are hidden.

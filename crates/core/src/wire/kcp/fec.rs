@@ -1,0 +1,1 @@
+//! Forward error correction as klauspost's default matrix does it.

@@ -1,0 +1,1 @@
+//! The segment: 24 bytes of header, then payload.
