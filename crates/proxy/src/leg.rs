@@ -5,20 +5,22 @@
 //! stays inside. Every method makes progress or says why not; none blocks.
 
 mod open;
+mod wire;
 mod ws;
 
-use std::io::{self, IoSlice};
+use std::io;
 use std::mem;
 
 use portcullis_core::config;
 use portcullis_core::outcome::Reason;
 use portcullis_core::wire::http_upgrade::UpgradeReader;
 use portcullis_core::wire::ws::{Opcode, header as ws_header};
-use portcullis_sys::epoll::{Event, Interest, Poller};
-use portcullis_sys::socket::{Socket, Tuning};
+use portcullis_sys::epoll::{Event, Poller};
+use portcullis_sys::socket::Socket;
 
 use crate::ring::{Lent, Ring};
 pub(crate) use open::{Established, Opened, message};
+use wire::Wire;
 pub(crate) use ws::Ws;
 
 /// One side of a session.
@@ -29,12 +31,6 @@ pub(crate) struct Leg {
     ring: Option<Box<Ring>>,
     unread: Option<Box<[u8]>>,
     state: State,
-}
-
-/// The transport.
-#[derive(Debug)]
-enum Wire {
-    Tcp(Socket),
 }
 
 /// What is spoken on the transport.
@@ -125,9 +121,7 @@ impl Leg {
 
     /// Watches the transport under `token`.
     pub(crate) fn watch(&self, poller: &Poller, token: u64) -> io::Result<()> {
-        match &self.wire {
-            Wire::Tcp(socket) => poller.add(socket, token, Interest::Edge),
-        }
+        self.wire.watch(poller, token)
     }
 
     /// Takes note of what the poller saw.
@@ -160,15 +154,12 @@ impl Leg {
 
     /// Has the kernel watch over a connection that is to last.
     pub(crate) fn keep_watch(&self) {
-        let Wire::Tcp(socket) = &self.wire;
-        // It fails only on a connection that is gone, which the next read tells too.
-        let _gone = socket.keep_watch(&Tuning::default());
+        self.wire.keep_watch();
     }
 
     /// Sets the congestion control of the transport.
     pub(crate) fn set_congestion(&self, name: &str) -> io::Result<()> {
-        let Wire::Tcp(socket) = &self.wire;
-        socket.set_congestion(name)
+        self.wire.set_congestion(name)
     }
 
     /// Might there be something to read?
@@ -232,8 +223,7 @@ impl Leg {
             self.put_back(unread[count..].into());
             return Received::Some(count);
         }
-        let Wire::Tcp(socket) = &self.wire;
-        match socket.recv(buffer) {
+        match self.wire.recv(buffer) {
             Ok(0) => {
                 self.state.ended = true;
                 self.state.may_read = false;
@@ -367,7 +357,7 @@ impl Leg {
         }
         let mut sent = 0;
         if self.ring.is_none() {
-            sent = match self.send(parts) {
+            sent = match self.wire.send(parts) {
                 Ok(sent) => sent,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
                 Err(_) => return self.mark_broken(),
@@ -384,21 +374,10 @@ impl Leg {
         }
     }
 
-    fn send(&self, parts: [&[u8]; 3]) -> io::Result<usize> {
-        let Wire::Tcp(socket) = &self.wire;
-        match parts {
-            [&[], &[], only] => socket.send(only),
-            [first, second, third] => {
-                socket.send_parts(&[IoSlice::new(first), IoSlice::new(second), IoSlice::new(third)])
-            }
-        }
-    }
-
     /// Sends what is kept, then what the codec itself has to say.
     pub(crate) fn flush(&mut self, lent: &mut Lent) {
         if let Some(ring) = &mut self.ring {
-            let Wire::Tcp(socket) = &self.wire;
-            match socket.send(ring.unsent()) {
+            match self.wire.send([&[], &[], ring.unsent()]) {
                 Ok(sent) => ring.advance(sent),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(_) => {
@@ -436,24 +415,20 @@ impl Leg {
     /// Ends our direction. Call when nothing is kept.
     pub(crate) fn shut(&mut self) {
         if !self.state.shut && !self.state.broken {
-            let Wire::Tcp(socket) = &self.wire;
-            // It fails only on a connection that is gone, which the next read tells too.
-            let _gone = socket.shut_write();
+            self.wire.shut_write();
         }
         self.state.shut = true;
     }
 
     /// Bytes written that the peer has not acknowledged yet, those that are kept included.
     pub(crate) fn unacknowledged(&self) -> usize {
-        let Wire::Tcp(socket) = &self.wire;
         let kept = self.ring.as_ref().map_or(0, |ring| ring.unsent().len());
-        socket.unacknowledged().unwrap_or(0) + kept
+        self.wire.unacknowledged() + kept
     }
 
     /// Makes the close that follows a reset.
     pub(crate) fn reset(&mut self) {
-        let Wire::Tcp(socket) = &self.wire;
-        socket.reset_on_close();
+        self.wire.reset();
         self.state.broken = true;
     }
 }

@@ -6,7 +6,7 @@ use portcullis_core::config;
 use portcullis_core::wire::http_upgrade::{MAX_HEAD, UpgradeStep};
 
 use crate::io::Io;
-use crate::leg::{Codec, Leg, Received, Wire, Ws, ws};
+use crate::leg::{Codec, Leg, Received, Ws, ws};
 
 /// What opening a client's leg has come to.
 #[derive(Debug)]
@@ -62,11 +62,10 @@ impl Leg {
 
     /// Gets an endpoint's leg ready, once the poller saw something of it.
     pub(crate) fn establish(&mut self) -> Established {
-        let Wire::Tcp(socket) = &self.wire;
         if !self.state.hung_up {
             return Established::Ready;
         }
-        socket.take_error().map_or_else(Established::Failed, |()| Established::Ready)
+        self.wire.take_error().map_or_else(Established::Failed, |()| Established::Ready)
     }
 }
 
