@@ -9,6 +9,7 @@
     reason = "this crate is the one place where system calls without a safe wrapper are made"
 )]
 
+pub mod datagram;
 pub mod epoll;
 pub mod interfaces;
 pub mod limits;

@@ -224,11 +224,17 @@ fn keep_watch(socket: &OwnedFd, tuning: &Tuning) -> io::Result<()> {
     Ok(sockopt::set_tcp_user_timeout(socket, millis)?)
 }
 
-fn local_address(socket: &OwnedFd) -> io::Result<SocketAddr> {
+pub(crate) fn local_address(socket: &OwnedFd) -> io::Result<SocketAddr> {
     SocketAddr::try_from(rustix::net::getsockname(socket)?).map_err(Into::into)
 }
 
-fn set_int(socket: &OwnedFd, level: libc::c_int, name: libc::c_int, value: libc::c_int) -> io::Result<()> {
+/// Sets an option whose value is an int.
+pub(crate) fn set_int(
+    socket: &OwnedFd,
+    level: libc::c_int,
+    name: libc::c_int,
+    value: libc::c_int,
+) -> io::Result<()> {
     let size =
         libc::socklen_t::try_from(size_of::<libc::c_int>()).map_err(|_| io::ErrorKind::InvalidInput)?;
     // SAFETY: the pointer and the size describe one live c_int, which the kernel only reads; the
