@@ -16,7 +16,9 @@
 
 pub mod crowd;
 mod dns;
+pub mod exam;
 mod gate;
+pub mod kcp_go;
 mod metrics;
 pub mod network;
 pub mod scene;
