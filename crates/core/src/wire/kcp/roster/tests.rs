@@ -2,6 +2,8 @@
 
 use super::*;
 
+mod model;
+
 const NOW: Tick = Tick(1_000_000);
 const PUSH: u8 = 81;
 const ACK: u8 = 82;
