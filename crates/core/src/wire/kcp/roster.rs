@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use crate::limit::bucket::{Buckets, Rate};
 use crate::wheel::Tick;
+use crate::wire::kcp::fec::{self, Frame};
 
 mod peek;
 mod seats;
@@ -22,7 +23,6 @@ mod seats;
 mod tests;
 mod tombstones;
 
-use peek::{Kind, Peek};
 use seats::{Seat, Seats};
 use tombstones::Tombstones;
 
@@ -38,8 +38,8 @@ pub enum Verdict {
         /// Did it come behind a header of forward error correction? Then the answers go so too.
         framed: bool,
     },
-    /// It asks whether somebody is here, for a session that there is not: to be answered with one bare WINS of
-    /// this conv (24 bytes: never more than what was asked with), and nothing is kept.
+    /// It asks whether somebody is here, before anything was sent either way (una is 0): to be answered with one
+    /// bare WINS of this conv (24 bytes: never more than what was asked with), and nothing is kept.
     Answer {
         /// The conv of the question and of the answer.
         conv: u32,
@@ -156,19 +156,18 @@ impl Roster {
     /// one look-up and allocates nothing then. A verdict of [`Verdict::Newcomer`] uses up a token of its network
     /// whether somebody takes it in or not.
     pub fn judge(&mut self, now: Tick, from: SocketAddr, plain: &[u8]) -> Verdict {
-        let Some(peek) = Peek::at(plain) else { return Verdict::Drop(Dropped::Malformed) };
+        let Some(frame) = fec::demux(plain) else { return Verdict::Drop(Dropped::Malformed) };
         let address = Address::of(from);
         let seats = self.peers.get(&address);
-        let (framed, segments) = match peek.kind {
-            Kind::OutOfBand => return Verdict::Drop(Dropped::OutOfBand),
-            Kind::Parity => {
-                let Some(seats) = seats else { return Verdict::Drop(Dropped::NoOpening) };
-                return seats
-                    .for_parity()
+        let (framed, segments) = match frame {
+            Frame::Plain(segments) => (false, segments),
+            Frame::Data { segments, .. } => (true, segments),
+            Frame::Parity { .. } => {
+                let session = seats.and_then(Seats::for_parity);
+                return session
                     .map_or(Verdict::Drop(Dropped::NoOpening), |seat| Verdict::Deliver(seat.token));
             }
-            Kind::Bare => (false, peek.segments),
-            Kind::Framed => (true, peek.segments),
+            Frame::OutOfBand => return Verdict::Drop(Dropped::OutOfBand),
         };
         let Some(conv) = peek::conv(segments) else { return Verdict::Drop(Dropped::Malformed) };
         match seats.and_then(|seats| seats.find(conv)) {

@@ -1,23 +1,4 @@
-//! What a roster reads of a datagram: no more than it needs to say whose it is.
-
-/// A datagram as it is told apart at the port that all kinds share.
-pub(super) struct Peek<'b> {
-    pub(super) kind: Kind,
-    /// The segments; empty where there are none to be read.
-    pub(super) segments: &'b [u8],
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
-    /// Segments and nothing else.
-    Bare,
-    /// Segments behind a header of forward error correction.
-    Framed,
-    /// Parity of forward error correction, which names no conv.
-    Parity,
-    /// An out-of-band message of kcp-go.
-    OutOfBand,
-}
+//! What a roster reads of segments: no more than it needs to say whose they are.
 
 /// What the segments of a stranger say.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -33,24 +14,6 @@ pub(super) struct Says {
 const HEADER: usize = 24;
 /// The first window of any peer that does not ask for more: whoever waits for nothing may begin with as many.
 const OPENING_SN: u32 = 32;
-
-impl<'b> Peek<'b> {
-    /// Tells kinds apart as kcp-go does, by the two bytes where a segment has command and fragment.
-    pub(super) fn at(plain: &'b [u8]) -> Option<Self> {
-        let word = u16::from_le_bytes(*plain.get(4..)?.first_chunk()?);
-        let (kind, segments): (_, &[u8]) = match word {
-            0x00f1 => {
-                let size = u16::from_le_bytes(*plain.get(6..)?.first_chunk()?);
-                (usize::from(size) + 6 == plain.len()).then_some(())?;
-                (Kind::Framed, plain.get(8..)?)
-            }
-            0x00f2 => (Kind::Parity, &[]),
-            0x00f3 => (Kind::OutOfBand, &[]),
-            _ => (Kind::Bare, plain),
-        };
-        Some(Self { kind, segments })
-    }
-}
 
 /// The conv of the first segment, if there is one.
 pub(super) fn conv(segments: &[u8]) -> Option<u32> {

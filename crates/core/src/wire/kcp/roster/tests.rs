@@ -55,19 +55,20 @@ fn the_kinds_of_a_datagram_are_told_apart() {
     let newcomer = Verdict::Newcomer { conv: 7, framed: true };
     let malformed = Verdict::Drop(Dropped::Malformed);
     // A stranger's datagram, then the same for the session 7 of token 70.
-    let rows: [(&str, &[u8], Verdict, Verdict); 8] = [
+    let rows: [(&str, &[u8], Verdict, Verdict); 9] = [
         ("framed", &framed, newcomer, Verdict::Deliver(70)),
         ("size too small", &long, malformed, malformed),
         ("size too large", short, malformed, malformed),
         ("no segment", &self::framed(0, b""), malformed, malformed),
         ("parity", &kind(0x00f2, &first), Verdict::Drop(Dropped::NoOpening), Verdict::Deliver(70)),
-        ("shortest parity", &kind(0x00f2, b""), Verdict::Drop(Dropped::NoOpening), Verdict::Deliver(70)),
+        ("shortest parity", &kind(0x00f2, b"xx"), Verdict::Drop(Dropped::NoOpening), Verdict::Deliver(70)),
         (
             "out of band",
             &kind(0x00f3, &first),
             Verdict::Drop(Dropped::OutOfBand),
             Verdict::Drop(Dropped::OutOfBand),
         ),
+        ("no parity", &kind(0x00f2, b"x"), malformed, malformed),
         ("no kind", &kind(0x00f4, &first), malformed, malformed),
     ];
     for (name, datagram, stranger, known) in rows {
