@@ -1,13 +1,14 @@
 //! kcp-go as a peer: client and server of tests/peers, built once per run, ended with the test.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 use std::time::Duration;
 
 use crate::exam::Mode;
+use crate::foreign::{self, Process};
 use crate::skip;
 
 /// Where Debian's Go packages are.
@@ -137,7 +138,7 @@ impl KcpGo {
     /// Starts a client that goes on by itself.
     #[must_use]
     pub fn start(&self, ask: &Ask<'_>) -> Asking {
-        Asking(Some(self.client(ask).stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap()))
+        Asking(Process(self.client(ask).stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap()))
     }
 
     fn client(&self, ask: &Ask<'_>) -> Command {
@@ -166,30 +167,21 @@ impl KcpGo {
         let mut command = Command::new(&self.program);
         command.arg("server").stdin(Stdio::piped()).stdout(Stdio::piped());
         link.set(&mut command);
-        let mut process = command.spawn().unwrap();
+        let mut process = Process(command.spawn().unwrap());
         let mut line = String::new();
-        BufReader::new(process.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        BufReader::new(process.0.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
         let first: serde_json::Value = serde_json::from_str(&line).unwrap();
         let address = first["address"].as_str().unwrap().parse().unwrap();
-        Server { process, address }
+        Server { _process: process, address }
     }
 }
 
 /// Go keeps what it has compiled beside the program, so that only the first build of a target folder takes time.
 fn build() -> PathBuf {
-    let target = std::env::current_exe().unwrap().parent().and_then(Path::parent).unwrap().join("peers");
-    std::fs::create_dir_all(&target).unwrap();
-    let program = target.join(format!("kcp-{}", std::process::id()));
     let mut go = Command::new("go");
-    go.args(["build", "-o"]).arg(&program).arg(".");
-    go.current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("peers"));
+    go.arg("build").current_dir(foreign::sources()).env("GOCACHE", foreign::folder().join("go-cache"));
     go.envs([("GO111MODULE", "off"), ("CGO_ENABLED", "0"), ("GOPATH", GOPATH)]);
-    let output = go.env("GOCACHE", target.join("go-cache")).output().unwrap();
-    assert!(output.status.success(), "{go:?}: {}", String::from_utf8_lossy(&output.stderr));
-    // Another test program may do the same at this moment: whoever renames last wins, and both are right.
-    let shared = target.join("kcp-go");
-    std::fs::rename(program, &shared).unwrap();
-    shared
+    foreign::build("kcp-go", go.arg("-o"))
 }
 
 impl Report {
@@ -214,29 +206,22 @@ impl Report {
 
 /// A client at work; dropping it ends it.
 #[derive(Debug)]
-pub struct Asking(Option<Child>);
+pub struct Asking(Process);
 
 impl Asking {
     /// Waits for its end, which its deadline bounds.
     #[must_use]
     pub fn wait(mut self) -> Report {
-        let process = self.0.take().unwrap();
-        Report::parse(&process.wait_with_output().unwrap().stdout)
-    }
-}
-
-impl Drop for Asking {
-    fn drop(&mut self) {
-        if let Some(process) = &mut self.0 {
-            end(process);
-        }
+        let mut text = Vec::new();
+        self.0.0.stdout.take().unwrap().read_to_end(&mut text).unwrap();
+        Report::parse(&text)
     }
 }
 
 /// A running server; dropping it ends it.
 #[derive(Debug)]
 pub struct Server {
-    process: Child,
+    _process: Process,
     address: SocketAddr,
 }
 
@@ -246,16 +231,4 @@ impl Server {
     pub fn address(&self) -> SocketAddr {
         self.address
     }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        end(&mut self.process);
-    }
-}
-
-/// Both fail only when it has ended and been waited for.
-fn end(process: &mut Child) {
-    process.kill().ok();
-    process.wait().ok();
 }

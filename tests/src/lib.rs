@@ -17,8 +17,11 @@
 pub mod crowd;
 mod dns;
 pub mod exam;
+pub mod foreign;
 mod gate;
+pub mod ikcp;
 pub mod kcp_go;
+pub mod kcptun;
 mod metrics;
 pub mod network;
 pub mod scene;
