@@ -23,8 +23,11 @@ pub enum Interest {
     Edge,
     /// Readable, level-triggered, and of all pollers that watch it only one or some are woken.
     Accept,
-    /// Readable, level-triggered.
+    /// Readable, level-triggered. The one for datagrams: a UDP socket is told that it is writable after
+    /// every datagram that has left, so that with [`Interest::Edge`] each send would be an event.
     Level,
+    /// Readable or writable, level-triggered: for a datagram socket that had no room, until it has.
+    Room,
 }
 
 /// What is ready on one registration.
@@ -75,14 +78,13 @@ impl Poller {
 
     /// Watches `source` until it is closed or removed.
     pub fn add(&self, source: impl AsFd, token: u64, interest: Interest) -> io::Result<()> {
-        let flags = match interest {
-            Interest::Edge => {
-                EventFlags::IN | EventFlags::PRI | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET
-            }
-            Interest::Accept => EventFlags::IN | EventFlags::EXCLUSIVE,
-            Interest::Level => EventFlags::IN,
-        };
-        Ok(raw::add(&self.epoll, source, EventData::new_u64(token), flags)?)
+        Ok(raw::add(&self.epoll, source, EventData::new_u64(token), flags(interest))?)
+    }
+
+    /// Watches a source that is watched already for something else from here on; not to or from
+    /// [`Interest::Accept`].
+    pub fn change(&self, source: impl AsFd, token: u64, interest: Interest) -> io::Result<()> {
+        Ok(raw::modify(&self.epoll, source, EventData::new_u64(token), flags(interest))?)
     }
 
     /// Stops watching `source`.
@@ -107,6 +109,17 @@ impl Poller {
         };
         ready.extend(seen.iter().map(|event| read(*event)));
         Ok(())
+    }
+}
+
+fn flags(interest: Interest) -> EventFlags {
+    match interest {
+        Interest::Edge => {
+            EventFlags::IN | EventFlags::PRI | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET
+        }
+        Interest::Accept => EventFlags::IN | EventFlags::EXCLUSIVE,
+        Interest::Level => EventFlags::IN,
+        Interest::Room => EventFlags::IN | EventFlags::OUT,
     }
 }
 

@@ -16,14 +16,10 @@ use super::{BATCH, Datagrams, Local};
 /// Room of a slot for what GRO puts together: the longest IP packet there is.
 const TRAIN_ROOM: usize = 65_536;
 
-/// How much later than a multiple of the room a slot begins: else the heads of all slots would share the
-/// same few lines of the processor's cache.
-const SHIFT: usize = 1_536;
-
 /// Room for what one [`Datagrams::receive`] takes; reused from turn to turn and from socket to socket.
 ///
-/// Its memory is touched only as far as datagrams reach: a page or two of each slot for single ones, the
-/// whole slot for trains.
+/// Its memory is touched only as far as datagrams reach: of the default 4 MiB a page of each slot (256 KiB)
+/// until trains come.
 pub struct Inbox {
     headers: Vec<libc::mmsghdr>,
     /// How many of them the last receive has filled.
@@ -73,9 +69,9 @@ impl Inbox {
     #[must_use]
     pub fn new(slots: usize, room: usize) -> Self {
         let (count, room) = (slots.clamp(1, 1_024), room.clamp(1, TRAIN_ROOM));
-        let stride = room.next_multiple_of(64) + SHIFT;
-        #[expect(clippy::expect_used, reason = "at most 1,024 × 67,072 bytes: no overflow")]
-        let layout = Layout::from_size_align(count * stride, 64).expect("less than 2³¹ bytes");
+        let stride = room.next_multiple_of(64);
+        #[expect(clippy::expect_used, reason = "at most 1,024 × 65,536 bytes: no overflow")]
+        let layout = Layout::from_size_align(count * stride, 64).expect("at most 64 MiB");
         // SAFETY: the size is not zero. Zeroed memory of this size is mapped and not touched.
         let Some(bytes) = NonNull::new(unsafe { alloc::alloc_zeroed(layout) }) else {
             alloc::handle_alloc_error(layout)

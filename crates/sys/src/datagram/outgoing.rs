@@ -36,8 +36,8 @@ impl Datagrams {
     /// ENOMEM), a filter (EPERM) and a length or source that does not fit (EMSGSIZE, EINVAL) are skipped.
     ///
     /// # Errors
-    /// On a connected socket what the network says of the peer, `ConnectionRefused` above all; what was
-    /// before it in `outgoing` has left.
+    /// On a connected socket what the network has said of the peer, `ConnectionRefused` above all. What it
+    /// says during the call is told by the next call, be it a send, a receive or [`Datagrams::take_error`].
     pub fn send(&self, outgoing: &[Outgoing<'_>]) -> io::Result<usize> {
         let mut course = Course::new(outgoing, self.connected, self.supports_gso());
         let result = course.run(|course| self.hand_over(course));

@@ -134,3 +134,7 @@ fn piece<'b>(outgoing: &Outgoing<'b>, offset: usize, cut: bool) -> Piece<'b> {
         _ => Piece { to, from, bytes: rest, segment },
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+mod tests;
