@@ -27,6 +27,7 @@ pub mod network;
 pub mod scene;
 pub mod script;
 mod setup;
+pub mod shim;
 pub mod skip;
 mod token;
 mod wait;
