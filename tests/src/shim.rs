@@ -235,12 +235,11 @@ impl Carrier {
         let mut buffer = vec![0; 65_536];
         while !self.shared.stop.load(Ordering::Acquire) && Instant::now() < end {
             let ready = self.wait();
-            let weather = *self.shared.weather.lock().unwrap_or_else(PoisonError::into_inner);
             if ready.first() == Some(&true) {
-                self.take_from_clients(&weather, &mut buffer);
+                self.take_from_clients(&mut buffer);
             }
             for (flow, _) in ready.iter().skip(1).enumerate().filter(|(_, ready)| **ready) {
-                self.take_from_behind(flow, &weather, &mut buffer);
+                self.take_from_behind(flow, &mut buffer);
             }
             self.send_what_is_due(Instant::now());
         }
@@ -261,7 +260,7 @@ impl Carrier {
         }
     }
 
-    fn take_from_clients(&mut self, weather: &Weather, buffer: &mut [u8]) {
+    fn take_from_clients(&mut self, buffer: &mut [u8]) {
         for _ in 0..BUDGET {
             let (length, client) = match self.front.recv_from(buffer) {
                 Ok(got) => got,
@@ -270,16 +269,16 @@ impl Carrier {
                 Err(_) => continue,
             };
             match self.flow(client) {
-                Some(flow) => self.arrive(flow, Way::Up, &buffer[..length], weather),
+                Some(flow) => self.arrive(flow, Way::Up, &buffer[..length]),
                 None => self.count(Way::Up, Fate::Overflowed),
             }
         }
     }
 
-    fn take_from_behind(&mut self, flow: usize, weather: &Weather, buffer: &mut [u8]) {
+    fn take_from_behind(&mut self, flow: usize, buffer: &mut [u8]) {
         for _ in 0..BUDGET {
             match self.flows[flow].socket.recv(buffer) {
-                Ok(length) => self.arrive(flow, Way::Down, &buffer[..length], weather),
+                Ok(length) => self.arrive(flow, Way::Down, &buffer[..length]),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(_) => {}
             }
@@ -303,7 +302,8 @@ impl Carrier {
         Some(self.flows.len() - 1)
     }
 
-    fn arrive(&mut self, flow: usize, way: Way, bytes: &[u8], weather: &Weather) {
+    fn arrive(&mut self, flow: usize, way: Way, bytes: &[u8]) {
+        let weather = *self.shared.weather.lock().unwrap_or_else(PoisonError::into_inner);
         self.count(way, Fate::Arrived);
         // Three draws for each, whatever comes of them: one chance does not shift the others.
         let chance = &mut self.flows[flow].chances[way as usize];
