@@ -7,6 +7,7 @@ pub mod config;
 pub mod hello;
 pub mod http_upgrade;
 pub mod jwt;
+pub mod kcp_crypt;
 pub mod kcp_roster;
 pub mod key;
 pub mod ticket;
@@ -21,6 +22,7 @@ pub const TARGETS: &[Target] = &[
     ("hello", hello::run),
     ("http_upgrade", http_upgrade::run),
     ("jwt", jwt::run),
+    ("kcp_crypt", kcp_crypt::run),
     ("kcp_roster", kcp_roster::run),
     ("key", key::run),
     ("ticket", ticket::run),
