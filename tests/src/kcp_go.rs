@@ -31,6 +31,9 @@ pub struct Link {
     pub stream: bool,
 }
 
+/// The ciphers by their names in the configuration.
+pub const CIPHERS: [&str; 8] = ["null", "none", "xor", "aes-128", "aes-192", "aes-256", "salsa20", "aes-gcm"];
+
 /// The passphrase of every link.
 pub const PASSPHRASE: &str = "it's a secrect";
 
@@ -45,7 +48,11 @@ impl Link {
     #[must_use]
     pub fn table(&self) -> String {
         let Self { crypt, fec: (data, parity), preset, window, mtu, stream } = self;
-        let key = if *crypt == "null" { String::new() } else { format!("key = \"{PASSPHRASE}\", ") };
+        let key = if ["null", "none"].contains(crypt) {
+            String::new()
+        } else {
+            format!("key = \"{PASSPHRASE}\", ")
+        };
         let fec = if *data == 0 { "[]".to_owned() } else { format!("[{data}, {parity}]") };
         format!(
             "kcp = {{ crypt = \"{crypt}\", {key}fec = {fec}, preset = \"{preset}\", window = {window}, mtu = {mtu}, stream = {stream} }}"
@@ -82,8 +89,19 @@ pub struct Ask<'a> {
     pub sessions: usize,
     /// What each of them does.
     pub work: Work,
+    /// From one message to the next; zero does not wait.
+    pub pace: Duration,
     /// How long a session may take; beyond, it has stalled.
     pub within: Duration,
+}
+
+impl Ask<'_> {
+    /// One session without a hello, within half a minute.
+    #[must_use]
+    pub fn new(link: Link, to: SocketAddr, work: Work) -> Self {
+        let (pace, within) = (Duration::ZERO, Duration::from_secs(30));
+        Self { link, to, hello: None, sessions: 1, work, pace, within }
+    }
 }
 
 /// What a client says at its end.
@@ -147,6 +165,7 @@ impl KcpGo {
         ask.link.set(&mut command);
         command.arg(format!("-sessions={}", ask.sessions));
         command.arg(format!("-timeout={}ms", ask.within.as_millis()));
+        command.arg(format!("-pace={}ms", ask.pace.as_millis()));
         if let Some(key) = ask.hello {
             command.args(["-hello", key]);
         }
@@ -164,8 +183,18 @@ impl KcpGo {
     /// Starts the service of [`crate::exam`] on a free port of loopback.
     #[must_use]
     pub fn serve(&self, link: &Link) -> Server {
+        self.listen("server", link)
+    }
+
+    /// Starts a gateway on kcp-go: KCP in, a hello with an address, TCP out.
+    #[must_use]
+    pub fn gateway(&self, link: &Link) -> Server {
+        self.listen("gateway", link)
+    }
+
+    fn listen(&self, role: &str, link: &Link) -> Server {
         let mut command = Command::new(&self.program);
-        command.arg("server").stdin(Stdio::piped()).stdout(Stdio::piped());
+        command.arg(role).stdin(Stdio::piped()).stdout(Stdio::piped());
         link.set(&mut command);
         let mut process = Process(command.spawn().unwrap());
         let mut line = String::new();

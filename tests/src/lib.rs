@@ -26,9 +26,11 @@ mod metrics;
 pub mod network;
 pub mod scene;
 pub mod script;
+pub mod seed;
 mod setup;
 pub mod shim;
 pub mod skip;
+mod table;
 mod token;
 mod wait;
 
@@ -36,5 +38,6 @@ pub use dns::NameServer;
 pub use gate::{Gate, Site, binary};
 pub use metrics::Metrics;
 pub use setup::Setup;
+pub use table::Table;
 pub use token::{b64, ed25519, ends_at, hs256, jwt};
 pub use wait::{until, within};
