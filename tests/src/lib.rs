@@ -21,6 +21,7 @@ pub mod foreign;
 mod gate;
 pub mod ikcp;
 pub mod kcp_go;
+pub mod kcp_raw;
 pub mod kcptun;
 mod metrics;
 pub mod network;
