@@ -237,6 +237,11 @@ impl Roster {
         self.closed = true;
     }
 
+    /// Takes newcomers again.
+    pub fn open(&mut self) {
+        self.closed = false;
+    }
+
     /// How many sessions there are.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -1,0 +1,161 @@
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use super::super::crypt::{Cipher, Key};
+use super::super::fec::mul_acc_scalar;
+use super::*;
+
+fn settings(crypt: &Crypt) -> Settings {
+    let mtu = u16::try_from(1350 - crypt.overhead() - fec::HEADER).unwrap();
+    Settings {
+        nodelay: true,
+        interval: 20,
+        resend: 2,
+        congestion: false,
+        send_window: 256,
+        receive_window: 256,
+        mtu,
+        stream: true,
+        dead_link: 20,
+    }
+}
+
+fn conversation(crypt: &Crypt, framed: bool, dialled: bool) -> Conversation {
+    Conversation::new(Plan {
+        conv: 77,
+        settings: &settings(crypt),
+        start: Start { sn: 0, clock: 0x1234_5678 },
+        code: Some(Shards::new(10, 3).unwrap()),
+        framed,
+        seqid: 0,
+        mul_acc: mul_acc_scalar,
+        dialled,
+    })
+}
+
+struct Line {
+    crypt: Crypt,
+    nonces: NonceSource,
+    out: Outbox,
+    now: Tick,
+}
+
+impl Line {
+    fn new(crypt: Crypt) -> Self {
+        Self { crypt, nonces: NonceSource::new(&[7; 32], 0), out: Outbox::default(), now: Tick(1000) }
+    }
+
+    /// Lets `from` speak and returns its datagrams.
+    fn hear(&mut self, from: &mut Conversation) -> Vec<Vec<u8>> {
+        self.out.clear();
+        from.transmit(self.now, &self.crypt, &mut self.nonces, &mut self.out);
+        self.out.iter().map(<[u8]>::to_vec).collect()
+    }
+
+    fn tell(&self, to: &mut Conversation, mut datagram: Vec<u8>) {
+        to.handle_datagram(self.now, self.crypt.open(&mut datagram).unwrap(), None);
+    }
+
+    /// Passes what both say to and fro for `millis`; `lost` says which datagrams of `a` are.
+    fn run(&mut self, a: &mut Conversation, b: &mut Conversation, millis: u64, lost: impl Fn(usize) -> bool) {
+        let mut count = 0;
+        for _ in 0..millis {
+            for datagram in self.hear(a) {
+                if !lost(count) {
+                    self.tell(b, datagram);
+                }
+                count += 1;
+            }
+            for datagram in self.hear(b) {
+                self.tell(a, datagram);
+            }
+            self.now = Tick(self.now.0 + 1);
+        }
+    }
+}
+
+fn read_all(from: &mut Conversation) -> Vec<u8> {
+    let mut all = Vec::new();
+    while !from.readable().is_empty() {
+        let count = from.readable().len();
+        all.extend_from_slice(from.readable());
+        from.consume(count);
+    }
+    all
+}
+
+#[test]
+fn a_stream_passes_under_every_cipher_in_frames_and_bare() {
+    let stream: Vec<u8> = (0..100_000_u32).flat_map(u32::to_le_bytes).take(100_000).collect();
+    for cipher in Cipher::ALL {
+        for framed in [false, true] {
+            let mut line = Line::new(Crypt::new(cipher, &Key::from_passphrase("it's a secrect")).unwrap());
+            let mut client = conversation(&line.crypt, framed, true);
+            let mut server = conversation(&line.crypt, framed, false);
+            assert_eq!(client.write(&stream), stream.len());
+            line.run(&mut client, &mut server, 50, |_| false);
+            assert!(read_all(&mut server) == stream, "{} {framed}", cipher.label());
+            assert_eq!(server.write(b"heard"), 5);
+            line.run(&mut client, &mut server, 50, |_| false);
+            assert_eq!(read_all(&mut client), b"heard");
+            assert!(server.is_proven() && client.unacknowledged() == 0 && server.unacknowledged() == 0);
+        }
+    }
+}
+
+#[test]
+fn a_lost_datagram_comes_back_out_of_the_parity_without_being_sent_again() {
+    let mut line = Line::new(Crypt::null());
+    let mut client = conversation(&line.crypt, true, true);
+    let mut server = conversation(&line.crypt, true, true);
+    assert_eq!(client.write(&[9; 13_000]), 13_000); // ten datagrams
+    line.run(&mut client, &mut server, 15, |index| matches!(index, 2 | 5 | 9));
+    assert_eq!(read_all(&mut server).len(), 13_000);
+    assert_eq!((server.recovered(), client.tally().retransmits), (3, 0));
+}
+
+#[test]
+fn a18_an_address_that_was_not_proven_gets_at_most_three_times_what_came_from_it() {
+    for framed in [false, true] {
+        let mut line = Line::new(Crypt::null());
+        let mut client = conversation(&line.crypt, framed, true);
+        let mut server = conversation(&line.crypt, framed, false);
+        client.write(b"twenty-six bytes of hello.");
+        let said: Vec<_> = line.hear(&mut client);
+        let came: usize = said.iter().map(Vec::len).sum();
+        said.into_iter().for_each(|datagram| line.tell(&mut server, datagram));
+        let room = server.write(&[7; 60_000]);
+        assert_eq!(room, 60_000);
+        let mut sent = 0;
+        for _ in 0..60_000 {
+            sent += line.hear(&mut server).iter().map(Vec::len).sum::<usize>();
+            line.now = Tick(line.now.0 + 1);
+        }
+        assert!(sent > came && sent <= 3 * came, "{sent} bytes for {came}");
+    }
+}
+
+#[test]
+fn an_endpoint_that_speaks_first_and_long_reaches_a_client_that_has_said_little() {
+    let mut line = Line::new(Crypt::null());
+    let mut client = conversation(&line.crypt, true, true);
+    let mut server = conversation(&line.crypt, true, false);
+    client.write(b"hi");
+    server.write(&[5; 9000]);
+    line.run(&mut client, &mut server, 100, |_| false);
+    assert_eq!(read_all(&mut client).len(), 9000);
+    assert!(server.is_proven());
+}
+
+#[test]
+fn a_silent_conversation_has_no_timer() {
+    let mut line = Line::new(Crypt::null());
+    let mut client = conversation(&line.crypt, true, true);
+    let mut server = conversation(&line.crypt, true, false);
+    client.write(&[1; 5000]);
+    server.write(&[2; 5000]);
+    line.run(&mut client, &mut server, 100, |_| false);
+    read_all(&mut client);
+    read_all(&mut server);
+    line.run(&mut client, &mut server, 11_000, |_| false);
+    assert_eq!((client.poll_timeout(), server.poll_timeout()), (Tick::NEVER, Tick::NEVER));
+}
