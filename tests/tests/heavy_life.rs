@@ -50,7 +50,7 @@ fn b07_b08_b05_two_hundred_sessions_notice_neither_reloads_nor_the_beginning_of_
         for round in 1..=120 {
             if round % 6 == 0 {
                 assert!(
-                    !gate.reload(&valid(round).replacen("tcp", ["tpc", "", "kcp"][round % 3], 1)),
+                    !gate.reload(&valid(round).replacen("tcp", ["tpc", "", "wss"][round % 3], 1)),
                     "round {round}"
                 );
             } else {

@@ -13,10 +13,12 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU16;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 mod dial;
 mod error;
+mod kcp;
 mod key;
 mod kind;
 mod listener;
@@ -36,7 +38,8 @@ mod write;
 mod ws;
 
 pub use error::{ConfigError, ConfigErrors};
-pub use parse::{NotText, effective};
+pub use kcp::{Kcp, KcpKey, OpenRate};
+pub use parse::{NotNative, effective};
 pub use reference::{reference, schema};
 
 use crate::allow::Allow;
@@ -46,6 +49,9 @@ use crate::name::{ListenerName, RouteName, UpstreamName};
 /// Told wherever no `allow` says what keys may reach.
 const OPEN_ALLOW: &str = "keys reach whatever is no more private than their client; \
     say what is meant: `allow = [\"10.0.0.0/8:7000-7999\"]`";
+
+/// Stands wherever a secret would be shown: not even whoever wrote it is shown it.
+const SECRET: &str = "***";
 
 /// The whole configuration of one node.
 #[derive(Clone, Debug, PartialEq)]
@@ -222,10 +228,12 @@ pub struct Listener {
     pub half_close_timeout: Duration,
     /// May large flows bypass user space?
     pub zero_copy: bool,
-    /// The congestion control of its sockets.
+    /// The congestion control of its sockets; nothing to kcp.
     pub congestion: Congestion,
     /// WebSocket settings; `Some` exactly when the protocol is `ws`.
     pub ws: Option<Ws>,
+    /// KCP settings; `Some` exactly when the protocol is `kcp`.
+    pub kcp: Option<Arc<Kcp>>,
 }
 
 /// What is spoken on a connection.
@@ -235,6 +243,8 @@ pub enum Protocol {
     Tcp,
     /// RFC 6455 over TCP.
     Ws,
+    /// A byte stream over datagrams, as kcp-go and ikcp.c speak it.
+    Kcp,
 }
 
 /// How a client says where it belongs.
@@ -322,8 +332,30 @@ pub struct Dial {
     pub attempts: u8,
     /// Local addresses to dial from; empty = the kernel's choice.
     pub source: Vec<IpAddr>,
-    /// The congestion control of the endpoint's socket.
+    /// The congestion control of the endpoint's socket; nothing to kcp.
     pub congestion: Congestion,
+    /// What the endpoint speaks.
+    pub transport: Transport,
+}
+
+impl Dial {
+    /// The KCP settings; `None` when the endpoint speaks something else.
+    #[must_use]
+    pub fn kcp(&self) -> Option<&Kcp> {
+        match &self.transport {
+            Transport::Tcp => None,
+            Transport::Kcp(kcp) => Some(kcp),
+        }
+    }
+}
+
+/// What an endpoint speaks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// A plain byte stream.
+    Tcp,
+    /// A byte stream over datagrams.
+    Kcp(Arc<Kcp>),
 }
 
 /// How a key is read.

@@ -14,6 +14,11 @@ use crate::config::{self, Config};
 use crate::endpoint::Endpoint;
 use crate::name::{ListenerName, RouteName, UpstreamName};
 use crate::resolver::{Own, Resolver, ResolverError};
+use crate::wire::kcp::crypt::Crypt;
+
+mod secret;
+
+pub use secret::SecretError;
 
 /// Everything a worker needs to open a session.
 #[derive(Debug)]
@@ -34,6 +39,8 @@ pub struct ListenerPlan {
     pub settings: config::Listener,
     /// Where its sessions go.
     pub route: Arc<Route>,
+    /// The cipher of its datagrams; `Some` exactly when it speaks kcp.
+    pub crypt: Option<Arc<Crypt>>,
 }
 
 /// A route in force.
@@ -45,6 +52,8 @@ pub struct Route {
     pub resolver: Resolver,
     /// How an address from a key is dialled.
     pub dial: config::Dial,
+    /// The cipher of `dial`; `Some` exactly when it dials by kcp.
+    pub crypt: Option<Arc<Crypt>>,
     /// The upstream that serves resolver `upstream`: the first one named.
     pub default: Option<Arc<Upstream>>,
 }
@@ -54,6 +63,8 @@ pub struct Route {
 pub struct Upstream {
     /// As configured.
     pub settings: config::Upstream,
+    /// The cipher towards its endpoints; `Some` exactly when they speak kcp.
+    pub crypt: Option<Arc<Crypt>>,
     endpoints: Vec<Arc<EndpointState>>,
     turn: Arc<RoundRobin>,
 }
@@ -107,6 +118,15 @@ pub enum SnapshotError {
         #[source]
         source: ResolverError,
     },
+    /// A key of KCP cannot be had.
+    #[error("{place}: `kcp`")]
+    Secret {
+        /// Whose key it is.
+        place: Box<str>,
+        /// What is the matter.
+        #[source]
+        source: SecretError,
+    },
     /// A listener names a route that is not there.
     #[error("listener `{listener}` names route `{route}`, which is not there")]
     NoRoute {
@@ -130,35 +150,12 @@ impl Snapshot {
         read: &dyn Fn(&Path) -> io::Result<Vec<u8>>,
         previous: Option<&Snapshot>,
     ) -> Result<Self, Vec<SnapshotError>> {
-        let mut errors = Vec::new();
-        let upstreams: BTreeMap<_, _> = config
-            .upstreams
-            .iter()
-            .map(|upstream| (upstream.name.clone(), Arc::new(Upstream::new(upstream, previous))))
-            .collect();
-        let mut routes = BTreeMap::new();
-        for route in &config.routes {
-            let before = previous.and_then(|previous| previous.routes.get(&route.name));
-            match Resolver::build(route, read, before.map(|route| &route.resolver)) {
-                Ok(resolver) => {
-                    let default = route.upstreams.first().and_then(|name| upstreams.get(name)).cloned();
-                    let route =
-                        Route { name: route.name.clone(), resolver, dial: route.dial.clone(), default };
-                    routes.insert(route.name.clone(), Arc::new(route));
-                }
-                Err(source) => errors.push(SnapshotError::Resolver { route: route.name.clone(), source }),
-            }
-        }
-        let mut listeners = BTreeMap::new();
-        for listener in &config.listeners {
-            if let Some(route) = routes.get(&listener.route) {
-                let plan = ListenerPlan { settings: listener.clone(), route: Arc::clone(route) };
-                listeners.insert(listener.name.clone(), Arc::new(plan));
-            } else if !config.routes.iter().any(|route| route.name == listener.route) {
-                let (listener, route) = (listener.name.clone(), listener.route.clone());
-                errors.push(SnapshotError::NoRoute { listener, route });
-            }
-        }
+        let mut builder = Builder { config: &config, read, previous, errors: Vec::new() };
+        let upstreams = builder.upstreams();
+        let routes = builder.routes(&upstreams);
+        let listeners = builder.listeners(&routes);
+        let errors = builder.errors;
+        let own = with_fixed(own, &config);
         if errors.is_empty() { Ok(Self { config, own, listeners, routes, upstreams }) } else { Err(errors) }
     }
 
@@ -180,8 +177,85 @@ impl Snapshot {
     }
 }
 
+/// A snapshot in the making.
+struct Builder<'a> {
+    config: &'a Config,
+    read: &'a dyn Fn(&Path) -> io::Result<Vec<u8>>,
+    previous: Option<&'a Snapshot>,
+    errors: Vec<SnapshotError>,
+}
+
+impl Builder<'_> {
+    fn upstreams(&mut self) -> BTreeMap<UpstreamName, Arc<Upstream>> {
+        let mut upstreams = BTreeMap::new();
+        for upstream in &self.config.upstreams {
+            let crypt = self.crypt(upstream.dial.kcp(), || format!("upstream `{}`", upstream.name));
+            let built = Upstream::new(upstream, crypt, self.previous);
+            upstreams.insert(upstream.name.clone(), Arc::new(built));
+        }
+        upstreams
+    }
+
+    fn routes(
+        &mut self,
+        upstreams: &BTreeMap<UpstreamName, Arc<Upstream>>,
+    ) -> BTreeMap<RouteName, Arc<Route>> {
+        let mut routes = BTreeMap::new();
+        for route in &self.config.routes {
+            let before = self.previous.and_then(|previous| previous.routes.get(&route.name));
+            let crypt = self.crypt(route.dial.kcp(), || format!("route `{}`", route.name));
+            let name = route.name.clone();
+            match Resolver::build(route, self.read, before.map(|route| &route.resolver)) {
+                Ok(resolver) => {
+                    let default = route.upstreams.first().and_then(|name| upstreams.get(name)).cloned();
+                    let built =
+                        Route { name: name.clone(), resolver, dial: route.dial.clone(), crypt, default };
+                    routes.insert(name, Arc::new(built));
+                }
+                Err(source) => self.errors.push(SnapshotError::Resolver { route: name, source }),
+            }
+        }
+        routes
+    }
+
+    fn listeners(
+        &mut self,
+        routes: &BTreeMap<RouteName, Arc<Route>>,
+    ) -> BTreeMap<ListenerName, Arc<ListenerPlan>> {
+        let mut listeners = BTreeMap::new();
+        for listener in &self.config.listeners {
+            let crypt = self.crypt(listener.kcp.as_deref(), || format!("listener `{}`", listener.name));
+            if let Some(route) = routes.get(&listener.route) {
+                let plan = ListenerPlan { settings: listener.clone(), route: Arc::clone(route), crypt };
+                listeners.insert(listener.name.clone(), Arc::new(plan));
+            } else if !self.config.routes.iter().any(|route| route.name == listener.route) {
+                let (listener, route) = (listener.name.clone(), listener.route.clone());
+                self.errors.push(SnapshotError::NoRoute { listener, route });
+            }
+        }
+        listeners
+    }
+
+    /// The cipher that settings ask for; `place` says whose they are.
+    fn crypt(&mut self, kcp: Option<&config::Kcp>, place: impl Fn() -> String) -> Option<Arc<Crypt>> {
+        let crypt = secret::crypt(kcp?, self.read);
+        let told = |source| self.errors.push(SnapshotError::Secret { place: place().into(), source });
+        crypt.map(Arc::new).map_err(told).ok()
+    }
+}
+
+/// Adds where listeners of a fixed port will be, so that no key leads to one whoever binds it.
+fn with_fixed(mut own: Own, config: &Config) -> Own {
+    for bind in config.listeners.iter().flat_map(|listener| &listener.bind) {
+        if bind.port() != 0 && !own.listening.contains(bind) {
+            own.listening.push(*bind);
+        }
+    }
+    own
+}
+
 impl Upstream {
-    fn new(settings: &config::Upstream, previous: Option<&Snapshot>) -> Self {
+    fn new(settings: &config::Upstream, crypt: Option<Arc<Crypt>>, previous: Option<&Snapshot>) -> Self {
         let before = previous.and_then(|previous| previous.upstreams.get(&settings.name));
         let known = |address: &Endpoint| {
             before.and_then(|before| before.endpoints.iter().find(|known| known.address == *address)).cloned()
@@ -198,7 +272,7 @@ impl Upstream {
             Some(before) if before.settings.endpoints == settings.endpoints => Arc::clone(&before.turn),
             _ => Arc::new(RoundRobin::new(&weights)),
         };
-        Self { settings: settings.clone(), endpoints: endpoints.collect(), turn }
+        Self { settings: settings.clone(), crypt, endpoints: endpoints.collect(), turn }
     }
 
     /// Picks the next endpoint and claims it, passing over those that `tried` names.

@@ -48,6 +48,8 @@ fn convert_says_the_same_natively() {
     let seeds = [
         std::fs::read_to_string(root().join("config/config.toml")).unwrap(),
         "[tcpgate]".into(),
+        "[kcpgate]".into(),
+        "[kcpgate]\nzero_copy = true\nport = 7082\n[tcpgate]\n[common]\nkcp_reciprocity = false".into(),
         "[wsgate]\nzero_copy = true\nport = 80\ndial_timeout = 0.5\n[common]\ndial_retry = 7".into(),
         "[tcpgate]\nzero_copy = true\n[common]\nallow = ['10.0.0.0/8:*', '*.game.internal:7000']".into(),
         "[wsgate]\n[common]\nheader_identify = 'JWT'\njwt_key_file = 'k.pem'\nsuccess_resp_message = ''".into(),
@@ -109,15 +111,17 @@ proptest! {
 fn line() -> impl Strategy<Value = String> {
     let words = |list: &'static str| prop::sample::select(list.split_whitespace().collect::<Vec<_>>());
     let heads = words(
-        "[log] [dns] [admin] [limits] [drain] [[listener]] [listener] [listener.ws] [route.a] [route.\"\"] [[route]] \
-         [route.a.dns] [upstream.a] [tcpgate] [kcpgate] [wsgate] [common]",
+        "[log] [dns] [admin] [limits] [drain] [[listener]] [listener] [listener.ws] [listener.kcp] [route.a] [route.\"\"] [[route]] \
+         [route.a.dns] [route.a.kcp] [upstream.a] [upstream.a.kcp] [tcpgate] [kcpgate] [wsgate] [common]",
     );
     let keys = words(
         "name protocol bind hello route resolver allow upstreams endpoints ws idle_timeout workers names dns key_file \
-         rotate success_message port dial_timeout header_identify listener",
+         rotate success_message port dial_timeout header_identify listener kcp endpoint preset interval window \
+         send_window crypt key raw_key fec probe open_rate",
     );
     let values = words(
-        "1 -1 0 1e400 nan 0xffffffffffffffffff true [] {} [{}] [[]] 1979-05-27 'a' 'tcp' 'ws' 'none' 'jwt' 'address' \
+        "1 -1 0 1e400 nan 0xffffffffffffffffff true [] {} [{}] [[]] 1979-05-27 'a' 'tcp' 'ws' 'kcp' 'none' 'jwt' 'address' \
+         'fast' 'xor' 'aes-128' [10,3] {preset='fast3'} {crypt='xor',key='k'} \
          '10s' '${A}' '${' '$${' \"\\u0000\" '127.0.0.1:0' ['a'] {a='x'} {a={upstream='b'}} [{address='a:1'}] \
          '10.0.0.0/8:*' 'ä'",
     );

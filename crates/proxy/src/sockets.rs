@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use portcullis_core::config::{Config, Congestion};
+use portcullis_core::config::{Config, Congestion, Protocol};
 use portcullis_core::name::ListenerName;
 use portcullis_sys::socket::{Listener, Tuning};
 
@@ -91,7 +91,8 @@ impl Sockets {
     pub fn bind_more(&self, config: &Config) -> Result<Self, Vec<BindError>> {
         let mut bound = Vec::new();
         let mut errors = Vec::new();
-        for listener in &config.listeners {
+        // A kcp listener is no stream to accept from.
+        for listener in config.listeners.iter().filter(|listener| listener.protocol != Protocol::Kcp) {
             let tuning = tuning(&listener.congestion);
             for asked in &listener.bind {
                 let known =

@@ -1,13 +1,15 @@
 //! How an endpoint is dialled: keys that routes and upstreams share.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
+use super::kcp::Kcp;
 use super::key::{Key, Reader};
-use super::kind::{List, Span, Text, Whole};
+use super::kind::{Choice, List, Nested, Span, Text, Whole};
 use super::process::{HOUR, SHORTEST};
 use super::write::Writer;
-use super::{Congestion, Dial};
+use super::{Congestion, Dial, Transport};
 
 const TIMEOUT: Duration = Duration::from_secs(3);
 const TRIES: u8 = 3;
@@ -67,18 +69,74 @@ pub(super) static CONGESTION: Key<Text<Congestion>> = Key {
     doc: "congestion control; \"auto\" = reno or cubic where the peer is near, else the system's",
 };
 
-pub(super) fn read(reader: &Reader<'_>) -> Dial {
+/// What to write in place of `congestion` where KCP is spoken, which has a key of its own.
+pub(super) const OTHER_CONGESTION: &str = "take it out; `kcp = { congestion = true }` slows down for loss";
+
+/// What endpoints speak, as a word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Speech {
+    Tcp,
+    Kcp,
+}
+
+/// What endpoints speak.
+pub(super) const SPEECH: Choice<Speech> = Choice {
+    noun: "endpoint protocol",
+    words: &[("tcp", Speech::Tcp), ("kcp", Speech::Kcp)],
+    later: &["tls", "ws", "wss"],
+};
+
+/// The two keys that say how endpoints speak; a route and an upstream call and describe them differently.
+pub(super) struct Speaking {
+    pub(super) word: &'static Key<Choice<Speech>>,
+    pub(super) kcp: &'static Key<Nested<Kcp>>,
+}
+
+/// Reads the keys.
+pub(super) fn read(reader: &Reader<'_>, speaking: &Speaking) -> Dial {
+    let kcp = reader.get(speaking.kcp);
     Dial {
         connect_timeout: reader.get(&CONNECT_TIMEOUT),
         attempts: reader.get(&ATTEMPTS),
         source: reader.get(&SOURCE),
         congestion: reader.get(&CONGESTION),
+        transport: match reader.get(speaking.word) {
+            Speech::Tcp => Transport::Tcp,
+            Speech::Kcp => Transport::Kcp(Arc::new(kcp)),
+        },
     }
 }
 
-pub(super) fn write(writer: &mut Writer<'_>, dial: &Dial) {
+/// Tells keys that the endpoints' protocol never looks at.
+pub(super) fn agree(reader: &Reader<'_>, dial: &Dial, speaking: &Speaking) {
+    if reader.is_broken(speaking.word) {
+        return;
+    }
+    let word = speaking.word.name;
+    match dial.transport {
+        Transport::Tcp => {
+            let hint = format!("take it out, or set `{word} = \"kcp\"`");
+            reader.refuse(&[speaking.kcp.name], &format!("with {word} \"tcp\""), &hint);
+        }
+        Transport::Kcp(_) => {
+            reader.refuse(&[CONGESTION.name], &format!("with {word} \"kcp\""), OTHER_CONGESTION);
+        }
+    }
+}
+
+/// Writes the keys.
+pub(super) fn write(writer: &mut Writer<'_>, dial: &Dial, speaking: &Speaking) {
+    match &dial.transport {
+        Transport::Tcp => writer.put(speaking.word, &Speech::Tcp),
+        Transport::Kcp(kcp) => {
+            writer.put(speaking.word, &Speech::Kcp);
+            writer.put_nested(speaking.kcp, kcp);
+        }
+    }
     writer.put(&CONNECT_TIMEOUT, &dial.connect_timeout);
     writer.put(&ATTEMPTS, &dial.attempts);
     writer.put(&SOURCE, &dial.source);
-    writer.put(&CONGESTION, &dial.congestion);
+    if dial.transport == Transport::Tcp {
+        writer.put(&CONGESTION, &dial.congestion);
+    }
 }

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::fmt;
 use std::ops::Range;
 
-use super::Warning;
+use super::{SECRET, Warning};
 
 /// The longest part of a source line that an error repeats, in characters.
 const LINE_SHOWN: usize = 160;
@@ -117,11 +117,45 @@ impl<'a> Report<'a> {
         let start = before.rfind('\n').map_or(0, |newline| newline + 1);
         let column = before.get(start..).map_or(0, |head| head.chars().count()) + 1;
         let end = after.find('\n').map_or(self.text.len(), |newline| offset + newline);
-        let shown = self.text.get(start..end).unwrap_or_default().trim_end();
+        let shown = veiled(self.text.get(start..end).unwrap_or_default().trim_end());
         // A config may hold bytes that would steer the terminal it is shown on.
         let clean = |c: char| if c.is_control() { ' ' } else { c };
         (line, column, shown.chars().take(LINE_SHOWN).map(clean).collect())
     }
+}
+
+/// A line of a file without the secrets in it, which errors would carry into logs: the strings behind `key =`
+/// and `raw_key =`, but for variables. Goes by the text alone, for a file with errors has no better form.
+fn veiled(line: &str) -> String {
+    const WORD: &str = "key";
+    let mut out = String::with_capacity(line.len());
+    let mut rest = line;
+    while let Some(at) = rest.find(WORD) {
+        let (head, tail) = rest.split_at(at + WORD.len());
+        out.push_str(head);
+        rest = tail;
+        let before = head.strip_suffix(WORD).unwrap_or_default();
+        let before = before.strip_suffix("raw_").unwrap_or(before);
+        let begins = !before.ends_with(|c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-');
+        let value = tail.trim_start_matches(['"', '\'']).trim_start().strip_prefix('=').map(str::trim_start);
+        let Some(value) = value.filter(|value| begins && value.starts_with(['"', '\''])) else { continue };
+        let (quote, inner) = value.split_at(1);
+        let (mut end, mut escaped) = (inner.len(), false);
+        for (index, c) in inner.char_indices() {
+            if !escaped && quote.starts_with(c) {
+                end = index;
+                break;
+            }
+            escaped = c == '\\' && quote == "\"" && !escaped;
+        }
+        let (secret, after) = inner.split_at(end);
+        let shown =
+            if secret.starts_with("${") && secret.find('}') == Some(end - 1) { secret } else { SECRET };
+        out.push_str(tail.get(..tail.len() - inner.len()).unwrap_or_default());
+        out.push_str(shown);
+        rest = after;
+    }
+    out + rest
 }
 
 /// Writes `known: a, b, c — did you mean `b`?`; the list only when it is short or nothing is near.

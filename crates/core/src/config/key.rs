@@ -249,6 +249,12 @@ impl<'a> Reader<'a> {
         Self { table, place: at.clone(), report }
     }
 
+    /// An empty section.
+    pub(super) fn empty(report: &'a Report<'a>) -> Self {
+        static EMPTY: Table = Table(Vec::new());
+        Reader { table: &EMPTY, place: 0..0, report }
+    }
+
     /// Reads a key that has a default.
     pub(super) fn get<K: Kind>(&self, key: &Key<K>) -> K::Out {
         self.value(key.name, &key.kind).unwrap_or_else(key.default)
@@ -270,9 +276,8 @@ impl<'a> Reader<'a> {
 
     /// Reads a section that may be there once; an absent one is empty.
     pub(super) fn part(&self, part: &Part) -> Reader<'a> {
-        static EMPTY: Table = Table(Vec::new());
         let found = self.table.find(part.name).and_then(|node| self.open_part(node, part));
-        found.unwrap_or(Reader { table: &EMPTY, place: self.place.clone(), report: self.report })
+        found.unwrap_or(Reader { place: self.place.clone(), ..Reader::empty(self.report) })
     }
 
     /// Reads a section that may be there any number of times.
@@ -315,6 +320,11 @@ impl<'a> Reader<'a> {
     /// Is the key written?
     pub(super) fn has(&self, name: &str) -> bool {
         self.node(name).is_some()
+    }
+
+    /// Is the key written, but not so that it can be read?
+    pub(super) fn is_broken<K: Kind>(&self, key: &Key<K>) -> bool {
+        self.has(key.name) && self.value(key.name, &key.kind).is_none()
     }
 
     /// Where the key's value stands; the section's place when it is not written.

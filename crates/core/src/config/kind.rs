@@ -202,9 +202,12 @@ impl Kind for Span {
                     None
                 }
             },
-            Value::Whole(seconds) => {
+            Value::Whole(number) => {
                 let message = format!("`{}` is a duration, not a number", place.key);
-                let hint = format!("with its unit: `{} = \"{seconds}s\"`", place.key);
+                // Where so many seconds would be too long, milliseconds were meant.
+                let seconds = u64::try_from(*number).map(Duration::from_secs);
+                let unit = if seconds.is_ok_and(|seconds| seconds > self.max) { "ms" } else { "s" };
+                let hint = format!("with its unit: `{} = \"{number}{unit}\"`", place.key);
                 place.report.error(&node.at, message, hint);
                 None
             }

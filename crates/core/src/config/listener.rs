@@ -1,11 +1,13 @@
 //! `[[listener]]`: what clients connect to.
 
 use std::net::{Ipv6Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value as Json, json};
 
-use super::dial::CONGESTION;
+use super::dial::{CONGESTION, OTHER_CONGESTION};
+use super::kcp::{self, Kcp};
 use super::key::{Key, Maybe, Need, Reader, Section};
 use super::kind::{Choice, Flag, Kind, List, Nested, Place, Size, Span, Text, named, quoted};
 use super::process::{DAY, HOUR, SHORTEST};
@@ -25,6 +27,8 @@ pub(super) const SUCCESS: &str = "ok";
 pub(super) const FAILURE: &str = "error";
 pub(super) const IDLE_TCP: Duration = HOUR;
 pub(super) const IDLE_WS: Duration = Duration::from_secs(60);
+/// KCP tells no end: silence is all that is ever heard of a client that went away.
+pub(super) const IDLE_KCP: Duration = Duration::from_secs(60);
 pub(super) const HALF_CLOSED: Duration = Duration::from_secs(60);
 
 pub(super) static SECTION: Section = Section {
@@ -48,10 +52,10 @@ pub(super) static SECTION: Section = Section {
         &ZERO_COPY,
         &CONGESTION,
         &WS,
+        &KCP,
     ],
     later: &[
         "tls",
-        "kcp",
         "frames",
         "tokens",
         "proxy_protocol",
@@ -64,7 +68,6 @@ pub(super) static SECTION: Section = Section {
         "max_age",
         "allow",
         "deny",
-        "close_message",
         "keepalive",
         "user_timeout",
     ],
@@ -75,8 +78,8 @@ static PROTOCOL: Need<Choice<Protocol>> = Need {
     name: "protocol",
     kind: Choice {
         noun: "protocol",
-        words: &[("tcp", Protocol::Tcp), ("ws", Protocol::Ws)],
-        later: &["tls", "kcp", "wss"],
+        words: &[("tcp", Protocol::Tcp), ("ws", Protocol::Ws), ("kcp", Protocol::Kcp)],
+        later: &["tls", "wss"],
     },
     doc: "what clients speak",
 };
@@ -96,7 +99,7 @@ static HELLO: Maybe<Choice<Hello>> = Maybe {
         ],
         later: &["sni"],
     },
-    absent: "\"length-prefixed\" with tcp, \"header\" with ws",
+    absent: "\"length-prefixed\" with tcp and kcp, \"header\" with ws",
     doc: "how a client says where it belongs; \"none\": not at all, the route names an upstream",
 };
 static HELLO_TIMEOUT: Key<Span> = Key {
@@ -117,7 +120,8 @@ static OPEN_TIMEOUT: Key<Span> = Key {
     default: || OPEN_WITHIN,
     doc: "from hello to success, all attempts together",
 };
-const MESSAGE: Text<Box<[u8]>> = Text {
+/// Bytes that are sent as they are.
+pub(super) const MESSAGE: Text<Box<[u8]>> = Text {
     label: "string, at most 4 KiB",
     example: SUCCESS,
     parse: |text| match text.len() {
@@ -149,7 +153,7 @@ pub(super) static ROUTE: Need<Text<RouteName>> =
 static IDLE_TIMEOUT: Maybe<Span> = Maybe {
     name: "idle_timeout",
     kind: Span::from(SHORTEST, Duration::from_secs(365 * 24 * 3600)),
-    absent: "\"1h\" with tcp, \"1m\" with ws",
+    absent: "\"1h\" with tcp, \"1m\" with ws and kcp",
     doc: "how long a session may be silent",
 };
 static IDLE: Key<Choice<Idle>> = Key {
@@ -180,6 +184,12 @@ static WS: Key<Nested<WsKeys>> = Key {
     default: WsKeys::unwritten,
     doc: "WebSocket settings, with protocol \"ws\" only",
 };
+static KCP: Key<Nested<Kcp>> = Key {
+    name: "kcp",
+    kind: Nested { section: &kcp::LISTENER, read: kcp::read_listener, write: kcp::write_listener },
+    default: kcp::usual_listener,
+    doc: "KCP settings, with protocol \"kcp\" only",
+};
 
 /// Reads a listener; `routes` are the routes of the file, by name.
 pub(super) fn read(reader: &Reader<'_>, routes: &[Known]) -> Option<Listener> {
@@ -187,13 +197,10 @@ pub(super) fn read(reader: &Reader<'_>, routes: &[Known]) -> Option<Listener> {
     let (name, protocol) = (reader.need(&NAME), reader.need(&PROTOCOL));
     let (bind, route) = (reader.need(&BIND), reader.need(&ROUTE));
     let found_hello = reader.find(&HELLO);
-    let ws = reader.get(&WS);
+    let (ws, kcp) = (reader.get(&WS), reader.get(&KCP));
     let known = route.as_ref().and_then(|route| find_route(reader, routes, route));
     let word = known.and_then(|known| known.word);
-    let hello = found_hello.unwrap_or(match protocol {
-        Some(Protocol::Ws) => Hello::Header,
-        Some(Protocol::Tcp) | None => Hello::LengthPrefixed,
-    });
+    let hello = found_hello.unwrap_or(protocol.map_or(Hello::LengthPrefixed, usual_hello));
     if let Some(protocol) = protocol {
         agree(reader, protocol, hello, word);
     }
@@ -221,21 +228,22 @@ pub(super) fn read(reader: &Reader<'_>, routes: &[Known]) -> Option<Listener> {
         zero_copy: reader.get(&ZERO_COPY),
         congestion: reader.get(&CONGESTION),
         ws: (protocol_known == Protocol::Ws).then(|| ws.settle(!credential)),
+        kcp: (protocol_known == Protocol::Kcp).then(|| Arc::new(kcp)),
     };
+    if credential && listener.kcp.as_deref().is_some_and(kcp::is_clear) {
+        let at = if reader.has(KCP.name) { KCP.name } else { PROTOCOL.name };
+        reader.report.warn(&reader.at(at), kcp::CLEAR_CREDENTIAL);
+    }
     advise(reader, &listener, known);
     Some(listener)
 }
 
 /// Writes a listener; `word` is the resolver of its route.
 pub(super) fn write(writer: &mut Writer<'_>, listener: &Listener, word: Option<Word>) {
-    let usual_hello = match listener.protocol {
-        Protocol::Tcp => Hello::LengthPrefixed,
-        Protocol::Ws => Hello::Header,
-    };
     writer.put_needed(&NAME, &listener.name);
     writer.put_needed(&PROTOCOL, &listener.protocol);
     writer.put_needed(&BIND, &listener.bind);
-    writer.put_maybe(&HELLO, &listener.hello, listener.hello == usual_hello);
+    writer.put_maybe(&HELLO, &listener.hello, listener.hello == usual_hello(listener.protocol));
     writer.put(&HELLO_TIMEOUT, &listener.hello_timeout);
     writer.put(&HELLO_MAX_BYTES, &listener.hello_max_bytes);
     writer.put(&OPEN_TIMEOUT, &listener.open_timeout);
@@ -254,7 +262,12 @@ pub(super) fn write(writer: &mut Writer<'_>, listener: &Listener, word: Option<W
     writer.put(&IDLE, &listener.idle);
     writer.put(&HALF_CLOSE_TIMEOUT, &listener.half_close_timeout);
     writer.put(&ZERO_COPY, &listener.zero_copy);
-    writer.put(&CONGESTION, &listener.congestion);
+    if listener.kcp.is_none() {
+        writer.put(&CONGESTION, &listener.congestion);
+    }
+    if let Some(kcp) = &listener.kcp {
+        writer.put_nested(&KCP, kcp);
+    }
     if let Some(ws) = &listener.ws {
         let query = !matches!(word, Some(Word::Jwt | Word::Ticket));
         writer.put_nested(&WS, &WsKeys::saying(ws, query));
@@ -275,19 +288,29 @@ fn find_route<'a>(reader: &Reader<'_>, routes: &'a [Known], name: &RouteName) ->
 /// Tells where protocol, hello and resolver do not go together.
 fn agree(reader: &Reader<'_>, protocol: Protocol, hello: Hello, word: Option<Word>) {
     match (protocol, hello) {
-        (Protocol::Tcp, Hello::Header) => {
-            let hint = "\"length-prefixed\" or \"none\" with tcp; a header comes with protocol \"ws\"";
-            reader.error(HELLO.name, "tcp has no header for the hello", hint);
+        (Protocol::Tcp | Protocol::Kcp, Hello::Header) => {
+            let message = format!("{} has no header for the hello", word_of(protocol));
+            let hint = format!(
+                "\"length-prefixed\" or \"none\" with {}; a header comes with protocol \"ws\"",
+                word_of(protocol)
+            );
+            reader.error(HELLO.name, message, hint);
         }
         (Protocol::Ws, Hello::LengthPrefixed) => {
             let hint = "\"header\" or \"none\" with ws";
             reader.error(HELLO.name, "ws takes its hello from the upgrade", hint);
         }
-        (Protocol::Tcp, Hello::LengthPrefixed | Hello::None)
+        (Protocol::Tcp | Protocol::Kcp, Hello::LengthPrefixed | Hello::None)
         | (Protocol::Ws, Hello::Header | Hello::None) => {}
     }
-    if protocol == Protocol::Tcp {
-        reader.refuse(&[WS.name], "with protocol \"tcp\"", "take it out, or set `protocol = \"ws\"`");
+    let why = format!("with protocol \"{}\"", word_of(protocol));
+    if protocol != Protocol::Ws {
+        reader.refuse(&[WS.name], &why, "take it out, or set `protocol = \"ws\"`");
+    }
+    if protocol == Protocol::Kcp {
+        reader.refuse(&[CONGESTION.name], &why, OTHER_CONGESTION);
+    } else {
+        reader.refuse(&[KCP.name], &why, "take it out, or set `protocol = \"kcp\"`");
     }
     if hello != Hello::None {
         return;
@@ -338,7 +361,19 @@ pub(super) fn usual_idle(protocol: Protocol) -> Duration {
     match protocol {
         Protocol::Tcp => IDLE_TCP,
         Protocol::Ws => IDLE_WS,
+        Protocol::Kcp => IDLE_KCP,
     }
+}
+
+pub(super) fn usual_hello(protocol: Protocol) -> Hello {
+    match protocol {
+        Protocol::Tcp | Protocol::Kcp => Hello::LengthPrefixed,
+        Protocol::Ws => Hello::Header,
+    }
+}
+
+fn word_of(protocol: Protocol) -> &'static str {
+    PROTOCOL.kind.words.iter().find(|(_, known)| *known == protocol).map_or("", |(word, _)| word)
 }
 
 /// Every address of both families, at a port.

@@ -11,7 +11,7 @@ use super::process::{self, PRIVATE_NETWORKS, WORKERS};
 use super::route::Word;
 use super::tree::Table;
 use super::write::{Must, Writer};
-use super::{Config, Flavour, Listener, Upstream, listener, log, route, upstream};
+use super::{Config, Flavour, Listener, Protocol, Upstream, listener, log, route, upstream};
 use crate::name::{ListenerName, RouteName, UpstreamName};
 
 pub(super) static SECTION: Section = Section {
@@ -131,17 +131,37 @@ fn unique_names(readers: &[Reader<'_>], listeners: &[Option<Listener>]) {
 }
 
 fn unique_binds(readers: &[Reader<'_>], listeners: &[Option<Listener>], admin: Option<SocketAddr>) {
-    let mut seen: Vec<(SocketAddr, String)> =
-        admin.map(|bind| (bind, "the admin listener".into())).into_iter().collect();
+    let admin = admin.map(|bind| (bind, Ports::Tcp, "the admin listener".into()));
+    let mut seen: Vec<(SocketAddr, Ports, String)> = admin.into_iter().collect();
     for (reader, listener) in readers.iter().zip(listeners) {
         let Some(listener) = listener else { continue };
+        let ports = Ports::of(listener.protocol);
         for (index, bind) in listener.bind.iter().enumerate() {
-            if let Some((other, whose)) = seen.iter().find(|(other, _)| collide(*bind, *other)) {
+            let other = |(other, theirs, _): &&(SocketAddr, Ports, String)| {
+                *theirs == ports && collide(*bind, *other)
+            };
+            if let Some((other, _, whose)) = seen.iter().find(other) {
                 let at = reader.item_at(listener::BIND.name, index);
                 let message = format!("`{bind}` collides with `{other}` of {whose}");
                 reader.report.error(&at, message, "give each listener an address or a port of its own");
             }
-            seen.push((*bind, format!("listener `{}`", listener.name)));
+            seen.push((*bind, ports, format!("listener `{}`", listener.name)));
+        }
+    }
+}
+
+/// Whose port numbers a listener's are: a port of TCP is another than that of UDP.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ports {
+    Tcp,
+    Udp,
+}
+
+impl Ports {
+    pub(super) fn of(protocol: Protocol) -> Self {
+        match protocol {
+            Protocol::Tcp | Protocol::Ws => Self::Tcp,
+            Protocol::Kcp => Self::Udp,
         }
     }
 }

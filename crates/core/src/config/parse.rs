@@ -2,7 +2,7 @@
 
 use super::error::Report;
 use super::write::{Origin, Style, Writer};
-use super::{Config, ConfigErrors, Flavour, native, seed, tree};
+use super::{Config, ConfigErrors, Flavour, kcp, native, seed, tree};
 
 impl Config {
     /// Reads a config file in either form.
@@ -27,14 +27,21 @@ impl Config {
     /// Writes the native form: what differs from the defaults, and the keys that must be there.
     ///
     /// # Errors
-    /// A message of a listener whose bytes are no text, which TOML cannot hold.
-    pub fn to_native(&self) -> Result<String, NotText> {
+    /// What TOML cannot hold, and secrets that would have to be shown.
+    pub fn to_native(&self) -> Result<String, NotNative> {
         for listener in &self.listeners {
             for message in [&listener.success_message, &listener.failure_message] {
                 if std::str::from_utf8(message).is_err() {
-                    return Err(NotText { listener: listener.name.clone() });
+                    return Err(NotNative::Text { listener: listener.name.clone() });
                 }
             }
+        }
+        let of_listeners = self.listeners.iter().filter_map(|listener| listener.kcp.as_deref());
+        let dials = self.routes.iter().map(|route| &route.dial);
+        let dials = dials.chain(self.upstreams.iter().map(|upstream| &upstream.dial));
+        let of_endpoints = dials.filter_map(|dial| dial.kcp());
+        if of_listeners.chain(of_endpoints).any(kcp::holds_secret) {
+            return Err(NotNative::Secret);
         }
         let mut writer = Writer::new(Style::Short);
         native::write(&mut writer, self);
@@ -42,16 +49,23 @@ impl Config {
     }
 }
 
-/// A message that the native form cannot hold.
+/// What cannot be said in the native form.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("listener `{listener}`: its message is no UTF-8 text, which the native form cannot hold")]
-pub struct NotText {
-    /// Whose message it is.
-    pub listener: crate::name::ListenerName,
+pub enum NotNative {
+    /// A message that is no text.
+    #[error("listener `{listener}`: its message is no UTF-8 text, which the native form cannot hold")]
+    Text {
+        /// Whose message it is.
+        listener: crate::name::ListenerName,
+    },
+    /// A key that stands in the file itself.
+    #[error("a `kcp` table holds a key, which is never printed; `key_file` names a file in its place")]
+    Secret,
 }
 
 /// Writes every value in force as native TOML, each with a comment that tells whether it is a default or
-/// where in `file` it stands. Values with variables are shown as written, for they may be secrets.
+/// where in `file` it stands. Values with variables are shown as written, for they may be secrets; secrets that
+/// stand in the file are shown as `***`.
 ///
 /// # Errors
 /// As [`Config::parse`].

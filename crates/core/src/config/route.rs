@@ -3,12 +3,12 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::dial::{self, ATTEMPTS, CONGESTION, CONNECT_TIMEOUT, SOURCE};
+use super::dial::{self, ATTEMPTS, CONGESTION, CONNECT_TIMEOUT, SOURCE, SPEECH, Speaking, Speech};
+use super::kcp::{self, Kcp};
 use super::key::{Key, Maybe, Reader, Section};
 use super::kind::{Choice, List, Map, Nested, Span, Text, free_text, named};
 use super::name::{self, Target};
 use super::process::FILE;
-use super::upstream::ENDPOINT_PROTOCOL;
 use super::write::Writer;
 use super::{Jwt, NameRule, NameTable, Resolver, Route, Ticket};
 use crate::allow::{Allow, Rule};
@@ -77,6 +77,7 @@ pub(super) static SECTION: Section = Section {
         &ALLOW,
         &UPSTREAMS,
         &ENDPOINT,
+        &KCP,
         &CONNECT_TIMEOUT,
         &ATTEMPTS,
         &SOURCE,
@@ -119,12 +120,19 @@ static UPSTREAMS: Key<List<Text<UpstreamName>>> = Key {
     default: Vec::new,
     doc: "upstreams that a token may name; with resolver \"upstream\" those that are used, in order",
 };
-static ENDPOINT: Key<Choice<()>> = Key {
+static ENDPOINT: Key<Choice<Speech>> = Key {
     name: "endpoint",
-    kind: ENDPOINT_PROTOCOL,
-    default: || (),
+    kind: SPEECH,
+    default: || Speech::Tcp,
     doc: "what the endpoints speak whose address a key carries",
 };
+static KCP: Key<Nested<Kcp>> = Key {
+    name: "kcp",
+    kind: Nested { section: &kcp::ROUTE, read: kcp::read_endpoint, write: kcp::write_endpoint },
+    default: kcp::usual_endpoint,
+    doc: "KCP settings of these endpoints, with endpoint \"kcp\" only",
+};
+const SPEAKING: Speaking = Speaking { word: &ENDPOINT, kcp: &KCP };
 static KEY_FILE: Key<List<Text<PathBuf>>> = Key {
     name: "key_file",
     kind: List::or_one(FILE),
@@ -168,7 +176,6 @@ pub(super) fn read(name: RouteName, reader: &Reader<'_>, upstreams: &[&str]) -> 
     let implied = if reader.has(UPSTREAMS.name) { Word::Upstream } else { Word::Address };
     let word = if reader.has(RESOLVER.name) { given } else { Some(implied) };
     let list = reader.get(&UPSTREAMS);
-    reader.get(&ENDPOINT);
     for (index, upstream) in list.iter().enumerate() {
         check_upstream(reader, &reader.item_at(UPSTREAMS.name, index), upstream, upstreams);
         if list.iter().take(index).any(|earlier| earlier == upstream) {
@@ -176,12 +183,13 @@ pub(super) fn read(name: RouteName, reader: &Reader<'_>, upstreams: &[&str]) -> 
             reader.report.error(&at, format!("upstream `{upstream}` is there twice"), "name it once");
         }
     }
-    let dial = dial::read(reader);
+    let dial = dial::read(reader, &SPEAKING);
     let mut known = Known { name: name.to_string(), word, dial: None };
     let allow = allow(reader);
     let resolver = read_resolver(reader, word, upstreams);
     let Some(word) = word else { return (known, None) };
     if word != Word::Upstream {
+        dial::agree(reader, &dial, &SPEAKING);
         known.dial = Some((dial.connect_timeout, dial.attempts));
     }
     refuse_idle_keys(reader, word);
@@ -226,8 +234,7 @@ pub(super) fn write(writer: &mut Writer<'_>, route: &Route) {
         Resolver::Address | Resolver::Upstream => {}
     }
     if word != Word::Upstream {
-        writer.put(&ENDPOINT, &());
-        dial::write(writer, &route.dial);
+        dial::write(writer, &route.dial, &SPEAKING);
     }
 }
 
@@ -278,6 +285,7 @@ fn refuse_idle_keys(reader: &Reader<'_>, word: Word) {
         Word::Upstream => &[
             "allow",
             "endpoint",
+            "kcp",
             "connect_timeout",
             "attempts",
             "source",

@@ -4,6 +4,7 @@
 //! file shows. An absent log path is stderr, for the path shown there is one machine's own.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine;
@@ -11,15 +12,15 @@ use base64::Engine;
 use super::error::Report;
 use super::key::{Key, Maybe, Part, Reader, Row, Section, Shape};
 use super::kind::{Flag, List, Seconds, Span, Text, Whole};
-use super::listener::{self, FAILURE, everywhere, usual_idle};
-use super::native::{ADMIN, DNS, DRAIN, LIMITS, LISTENER, ROUTE, UPSTREAM};
+use super::listener::{self, FAILURE, everywhere, usual_hello, usual_idle};
+use super::native::{ADMIN, DNS, DRAIN, LIMITS, LISTENER, Ports, ROUTE, UPSTREAM};
 use super::process::{self, FILE, HOUR};
 use super::route::LEEWAY_SPAN;
 use super::tree::Table;
 use super::ws::WsKeys;
 use super::{
-    Config, Congestion, Dial, Flavour, Framing, Hello, Idle, Jwt, Listener, Protocol, Resolver, Route,
-    Workers, Ws,
+    Config, Congestion, Dial, Flavour, Framing, Idle, Jwt, Listener, Protocol, Resolver, Route, Transport,
+    Workers, Ws, kcp,
 };
 use crate::allow::{Allow, Rule};
 
@@ -61,7 +62,7 @@ static TCP_SECTION: Section = Section {
 };
 static KCP_SECTION: Section = Section {
     path: "[kcpgate]",
-    doc: "The kcp listener; read, but not served in this version.",
+    doc: "The kcp listener: no cipher, forward error correction 10/3.",
     rows: &[&KCP_PORT, &ENABLED, &DIAL_TIMEOUT, &ZERO_COPY],
     later: &[],
 };
@@ -158,7 +159,7 @@ static KCP_RECIPROCITY: Key<Flag> = Key {
     name: "kcp_reciprocity",
     kind: Flag,
     default: || true,
-    doc: "are endpoints of the kcp gate dialled by kcp? Read, but not used in this version",
+    doc: "are endpoints of the kcp gate dialled by kcp, as its clients speak it? false = by tcp",
 };
 static ALLOW: Maybe<List<Text<Rule>>> = Maybe {
     name: "allow",
@@ -205,31 +206,21 @@ pub(super) fn read(table: &Table, report: &Report<'_>) -> Config {
     let root = Reader::open(&own, &(0..0), &SECTION, report);
     let (common, log) = (root.part(&COMMON), root.part(&LOG));
     let shared = Shared::read(&common);
-    let gates =
-        [gate(&root, &TCPGATE, &TCP_PORT, Protocol::Tcp), gate(&root, &WSGATE, &WS_PORT, Protocol::Ws)];
+    let gates = [
+        gate(&root, &TCPGATE, &TCP_PORT, Protocol::Tcp),
+        gate(&root, &KCPGATE, &KCP_PORT, Protocol::Kcp),
+        gate(&root, &WSGATE, &WS_PORT, Protocol::Ws),
+    ];
     let gates: Vec<Gate> = gates.into_iter().flatten().collect();
-    let kcp = root.has(KCPGATE.name) && gate(&root, &KCPGATE, &KCP_PORT, Protocol::Tcp).is_some();
-    if kcp {
-        let text = "kcp is not served in this version: clients of [kcpgate] reach no listener; `enabled = false` says so";
-        report.warn(&root.at(KCPGATE.name), text);
-    }
     if gates.is_empty() {
-        let hint = "add `[tcpgate]` or `[wsgate]` with `enabled = true`";
-        report.error(&(0..0), "no gate is enabled that this version serves", hint);
+        let hint = "add `[tcpgate]`, `[kcpgate]` or `[wsgate]` with `enabled = true`";
+        report.error(&(0..0), "no gate is enabled", hint);
+    }
+    if shared.strategy == Strategy::Jwt && gates.iter().any(|gate| gate.protocol == Protocol::Kcp) {
+        report.warn(&root.at(KCPGATE.name), kcp::CLEAR_CREDENTIAL);
     }
     let admin = root.has(ADMIN.name).then(|| process::read_admin(&root.part(&ADMIN)));
-    for gate in &gates {
-        let taken = admin.as_ref().is_some_and(|admin| admin.bind.port() == gate.port && gate.port != 0);
-        if taken
-            || gates
-                .iter()
-                .take_while(|other| other.name != gate.name)
-                .any(|other| other.port == gate.port && gate.port != 0)
-        {
-            let message = format!("port {} of `{}` is taken by another listener", gate.port, gate.name);
-            report.error(&gate.port_at, message, "give each its own port");
-        }
-    }
+    unique_ports(&gates, admin.as_ref().map(|admin| admin.bind.port()), report);
     Config {
         flavour: Flavour::Seed,
         workers: Workers::Auto,
@@ -243,6 +234,19 @@ pub(super) fn read(table: &Table, report: &Report<'_>) -> Config {
         listeners: gates.iter().map(|gate| shared.listener(gate)).collect(),
         upstreams: Vec::new(),
         warnings: Vec::new(),
+    }
+}
+
+/// Tells ports that another gate, or the admin listener, has as well.
+fn unique_ports(gates: &[Gate], admin: Option<u16>, report: &Report<'_>) {
+    let of = |gate: &Gate| (gate.port, Ports::of(gate.protocol));
+    let mut seen: Vec<(u16, Ports)> = admin.map(|port| (port, Ports::Tcp)).into_iter().collect();
+    for gate in gates {
+        if gate.port != 0 && seen.contains(&of(gate)) {
+            let message = format!("port {} of `{}` is taken by another listener", gate.port, gate.name);
+            report.error(&gate.port_at, message, "give each its own port");
+        }
+        seen.push(of(gate));
     }
 }
 
@@ -289,11 +293,11 @@ struct Shared {
     hello_timeout: Duration,
     allow: Allow,
     key_file: Option<PathBuf>,
+    reciprocity: bool,
 }
 
 impl Shared {
     fn read(common: &Reader<'_>) -> Self {
-        common.get(&KCP_RECIPROCITY);
         let strategy = common.get(&HEADER_IDENTIFY);
         let key_file = common.find(&JWT_KEY_FILE);
         if strategy == Strategy::Jwt && !common.has(JWT_KEY_FILE.name) {
@@ -317,6 +321,7 @@ impl Shared {
             hello_timeout: common.get(&CONNECT_TIMEOUT),
             allow: allow.unwrap_or(Allow::NoMorePrivate),
             key_file,
+            reciprocity: common.get(&KCP_RECIPROCITY),
         }
     }
 
@@ -330,6 +335,7 @@ impl Shared {
                 leeway: LEEWAY_SPAN,
             }),
         };
+        let by_kcp = gate.protocol == Protocol::Kcp && self.reciprocity;
         Route {
             name: gate.name.into(),
             resolver,
@@ -340,6 +346,10 @@ impl Shared {
                 attempts: self.attempts,
                 source: Vec::new(),
                 congestion: Congestion::Auto,
+                transport: match by_kcp {
+                    true => Transport::Kcp(Arc::new(kcp::seed_endpoint())),
+                    false => Transport::Tcp,
+                },
             },
         }
     }
@@ -355,10 +365,7 @@ impl Shared {
             name: gate.name.into(),
             protocol: gate.protocol,
             bind: vec![everywhere(gate.port)],
-            hello: match gate.protocol {
-                Protocol::Tcp => Hello::LengthPrefixed,
-                Protocol::Ws => Hello::Header,
-            },
+            hello: usual_hello(gate.protocol),
             hello_timeout: self.hello_timeout,
             hello_max_bytes: listener::HELLO_MAX,
             open_timeout: open_timeout.min(HOUR),
@@ -372,6 +379,7 @@ impl Shared {
             zero_copy: gate.zero_copy,
             congestion: Congestion::Auto,
             ws: (gate.protocol == Protocol::Ws).then_some(ws),
+            kcp: (gate.protocol == Protocol::Kcp).then(|| Arc::new(kcp::seed_listener())),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! `[upstream.NAME]`: a named set of endpoints.
 
-use super::dial::{self, ATTEMPTS, CONGESTION, CONNECT_TIMEOUT, SOURCE};
+use super::dial::{self, ATTEMPTS, CONGESTION, CONNECT_TIMEOUT, SOURCE, SPEECH, Speaking, Speech};
+use super::kcp::{self, Kcp};
 use super::key::{Key, Need, Reader, Section};
 use super::kind::{Choice, List, Nested, Text, Whole};
 use super::write::Writer;
@@ -13,7 +14,7 @@ const WEIGHT: u16 = 1;
 pub(super) static SECTION: Section = Section {
     path: "[upstream.NAME]",
     doc: "A named set of endpoints.",
-    rows: &[&PROTOCOL, &BALANCE, &CONNECT_TIMEOUT, &ATTEMPTS, &SOURCE, &CONGESTION, &ENDPOINTS],
+    rows: &[&PROTOCOL, &KCP, &BALANCE, &CONNECT_TIMEOUT, &ATTEMPTS, &SOURCE, &CONGESTION, &ENDPOINTS],
     later: &[
         "health",
         "pool",
@@ -26,16 +27,19 @@ pub(super) static SECTION: Section = Section {
         "probe",
         "tls",
         "ws",
-        "kcp",
         "proxy_protocol",
         "discover",
     ],
 };
-/// What endpoints speak. One word so far, so that nothing is kept of it.
-pub(super) const ENDPOINT_PROTOCOL: Choice<()> =
-    Choice { noun: "endpoint protocol", words: &[("tcp", ())], later: &["tls", "kcp", "ws", "wss"] };
-static PROTOCOL: Key<Choice<()>> =
-    Key { name: "protocol", kind: ENDPOINT_PROTOCOL, default: || (), doc: "what its endpoints speak" };
+static PROTOCOL: Key<Choice<Speech>> =
+    Key { name: "protocol", kind: SPEECH, default: || Speech::Tcp, doc: "what its endpoints speak" };
+static KCP: Key<Nested<Kcp>> = Key {
+    name: "kcp",
+    kind: Nested { section: &kcp::UPSTREAM, read: kcp::read_endpoint, write: kcp::write_endpoint },
+    default: kcp::usual_endpoint,
+    doc: "KCP settings, with protocol \"kcp\" only",
+};
+const SPEAKING: Speaking = Speaking { word: &PROTOCOL, kcp: &KCP };
 static BALANCE: Key<Choice<Balance>> = Key {
     name: "balance",
     kind: Choice {
@@ -78,9 +82,9 @@ pub(super) const HOST_PORT: Text<Endpoint> = Text {
 };
 
 pub(super) fn read(name: UpstreamName, reader: &Reader<'_>) -> Option<Upstream> {
-    reader.get(&PROTOCOL);
     let balance = reader.get(&BALANCE);
-    let dial = dial::read(reader);
+    let dial = dial::read(reader, &SPEAKING);
+    dial::agree(reader, &dial, &SPEAKING);
     let endpoints = reader.need(&ENDPOINTS)?;
     for (index, endpoint) in endpoints.iter().enumerate() {
         let earlier = endpoints.iter().take(index).any(|other| other.address == endpoint.address);
@@ -94,9 +98,8 @@ pub(super) fn read(name: UpstreamName, reader: &Reader<'_>) -> Option<Upstream> 
 }
 
 pub(super) fn write(writer: &mut Writer<'_>, upstream: &Upstream) {
-    writer.put(&PROTOCOL, &());
     writer.put(&BALANCE, &upstream.balance);
-    dial::write(writer, &upstream.dial);
+    dial::write(writer, &upstream.dial, &SPEAKING);
     writer.put_needed(&ENDPOINTS, &upstream.endpoints);
 }
 

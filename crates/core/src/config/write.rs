@@ -91,10 +91,29 @@ impl<'a> Writer<'a> {
             return;
         }
         self.path.push(name.to_owned());
-        self.prefix = format!("{name}.");
+        let outer = self.prefix.len();
+        self.prefix.push_str(&format!("{name}."));
         (key.kind.write)(self, value);
-        self.prefix.clear();
+        self.prefix.truncate(outer);
         self.path.pop();
+    }
+
+    /// Writes a key that stands for several others; in full, those are written in its place.
+    pub(super) fn put_shorthand<K: Kind>(&mut self, key: &Key<K>, value: &K::Out) {
+        if matches!(self.style, Style::Short) {
+            self.put(key, value);
+        }
+    }
+
+    /// Writes a key whose absence means what a shorthand says; `usual` tells that the shorthand, which is
+    /// named with it, says the same.
+    pub(super) fn put_spread<K: Kind>(
+        &mut self,
+        key: &Maybe<K>,
+        value: &K::Out,
+        (usual, shorthand): (bool, &str),
+    ) {
+        self.line_from(&[key.name, shorthand], &key.kind.show(value), usual);
     }
 
     pub(super) fn finish(self) -> String {
@@ -102,6 +121,12 @@ impl<'a> Writer<'a> {
     }
 
     fn line(&mut self, name: &str, shown: &str, usual: bool) {
+        self.line_from(&[name], shown, usual);
+    }
+
+    /// Writes a line of the first name; in full, told to come from the first of the names that the file has.
+    fn line_from(&mut self, names: &[&str], shown: &str, usual: bool) {
+        let name = names.first().copied().unwrap_or_default();
         let Style::Full { tree, report, origin } = &self.style else {
             if !usual {
                 let (gap, end) = match (self.inline, self.out.is_empty()) {
@@ -113,18 +138,22 @@ impl<'a> Writer<'a> {
             }
             return;
         };
-        self.path.push(name.to_owned());
-        let (shown, source) = match tree.walk(&self.path) {
-            Some(node) => {
-                let source = match origin {
-                    Origin::Line => format!("line {}", report.line(node.at.start)),
-                    Origin::File => "from the file".into(),
-                };
-                (written(node, report).unwrap_or(shown), source)
-            }
-            None => (shown, "default".into()),
+        let found = |named: &str| {
+            let path: Vec<String> = self.path.iter().cloned().chain([named.to_owned()]).collect();
+            tree.walk(&path)
         };
-        self.path.pop();
+        let (shown, source) =
+            match names.iter().copied().find_map(|named| Some((named == name, found(named)?))) {
+                Some((own, node)) => {
+                    let source = match origin {
+                        Origin::Line => format!("line {}", report.line(node.at.start)),
+                        Origin::File => "from the file".into(),
+                    };
+                    let written = written(node, report).filter(|_| own);
+                    (written.unwrap_or(shown), source)
+                }
+                None => (shown, "default".into()),
+            };
         let text = format!("{}{name} = {shown}", self.prefix);
         self.out.push_str(&format!("{text:<48} # {source}\n"));
     }

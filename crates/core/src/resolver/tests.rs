@@ -167,6 +167,7 @@ pub(super) fn route(resolver: config::Resolver, allow: &[&str]) -> config::Route
             attempts: 3,
             source: vec![],
             congestion: Congestion::System,
+            transport: config::Transport::Tcp,
         },
     }
 }

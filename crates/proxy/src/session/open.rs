@@ -320,6 +320,9 @@ impl Session {
             Plan::Upstream { upstream, .. } => &upstream.settings.dial,
             Plan::Nothing | Plan::Addresses { .. } => &self.plan.route.dial,
         };
+        if dial.kcp().is_some() {
+            return self.dial_failed(DialError::Unreachable, io);
+        }
         let congestion = io.near.congestion(&dial.congestion, address.ip(), &self.snapshot.config);
         let turn = self.id.0 / io.shared.mailboxes.len() as u64 + gate.plan.earlier_attempts() as u64;
         let source = source(dial, address, turn);
