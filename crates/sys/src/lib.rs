@@ -1,8 +1,9 @@
 //! The Linux half of Portcullis: system calls behind a safe API.
 //!
 //! The only crate with `unsafe`. It knows sockets, pipes and epoll; it knows nothing of sessions,
-//! routes or limits. Every function is one system call or a fixed short sequence of them ([`gf256`] is none: it
-//! is the processor's own instructions); none blocks but [`epoll::Poller::wait`]. Unless a function says otherwise its error is the kernel's.
+//! routes or limits. Every function is one system call or a fixed short sequence of them ([`gf256`] makes
+//! none: it is instructions that safe Rust cannot say); none blocks but [`epoll::Poller::wait`]. Unless a
+//! function says otherwise its error is the kernel's.
 
 #![allow(
     unsafe_code,

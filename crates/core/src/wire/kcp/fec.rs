@@ -172,3 +172,6 @@ fn prefix(seqid: u32, kind: Kind) -> [u8; PREFIX] {
     let [low, high] = kind.to_le_bytes();
     [a, b, c, d, low, high]
 }
+
+#[cfg(test)]
+mod tests;

@@ -147,6 +147,9 @@ impl Decoder {
                 self.spare = group.bytes;
             }
         }
+        if self.barren >= BARREN {
+            self.spare = Vec::new();
+        }
     }
 
     /// The group of that number, made when it is not there.
@@ -241,3 +244,6 @@ fn segments(shard: &[u8]) -> Option<&[u8]> {
     let padding = shard.get(size..)?;
     (!segments.is_empty() && padding.iter().all(|&byte| byte == 0)).then_some(segments)
 }
+
+#[cfg(test)]
+mod tests;

@@ -116,7 +116,7 @@ impl Evidence {
         self.fresh = 0;
         self.wanted = (self.samples.len() / 2).min(SELDOM);
         let mut best = Best::default();
-        for group in 2..=256 {
+        for group in 2..=256u16 {
             self.weigh(group, &mut best);
         }
         // Some wrong voices are heard over, but then the second best must be far worse.
@@ -125,12 +125,12 @@ impl Evidence {
     }
 
     /// Counts, for a group size, the samples that each border between data and parity makes wrong.
-    fn weigh(&self, group: usize, best: &mut Best) {
+    fn weigh(&self, group: u16, best: &mut Best) {
         // Balance of data over parity by place, and the samples that are wrong when all places are parity.
         let mut balance = [0i32; 256];
         let mut wrong = 0i32;
         for sample in &self.samples {
-            let Some(place) = balance.get_mut(sample.seqid as usize % group) else { continue };
+            let Some(place) = balance.get_mut((sample.seqid % u32::from(group)) as usize) else { continue };
             match sample.kind {
                 Kind::Data => {
                     *place += 1;
@@ -139,6 +139,7 @@ impl Evidence {
                 Kind::Parity => *place -= 1,
             }
         }
+        let group = usize::from(group);
         for (place, balance) in balance.iter().enumerate().take(group - 1) {
             wrong -= balance;
             let data = place + 1;
@@ -174,3 +175,6 @@ impl Best {
         self.shards = Some(shards);
     }
 }
+
+#[cfg(test)]
+mod tests;
