@@ -8,6 +8,7 @@ pub mod hello;
 pub mod http_upgrade;
 pub mod jwt;
 pub mod kcp_crypt;
+pub mod kcp_fec;
 pub mod kcp_roster;
 pub mod key;
 pub mod ticket;
@@ -23,6 +24,7 @@ pub const TARGETS: &[Target] = &[
     ("http_upgrade", http_upgrade::run),
     ("jwt", jwt::run),
     ("kcp_crypt", kcp_crypt::run),
+    ("kcp_fec", kcp_fec::run),
     ("kcp_roster", kcp_roster::run),
     ("key", key::run),
     ("ticket", ticket::run),

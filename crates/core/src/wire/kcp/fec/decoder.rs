@@ -21,8 +21,8 @@ pub struct Decoder {
     detector: Detector,
     window: Window,
     groups: Vec<Group>,
-    /// The emptied bytes of an earlier group.
-    spare: Vec<u8>,
+    /// The emptied room of an earlier group.
+    spare: Room,
     /// Groups in a row that went by without parity.
     barren: u8,
     recovered: u64,
@@ -34,12 +34,20 @@ struct Group {
     number: u32,
     /// A bit for each place whose shard has come.
     come: [u64; 4],
-    /// Places and ends of the shards in `bytes`, in the order they came.
-    shards: Vec<(u8, usize)>,
-    bytes: Vec<u8>,
+    /// How many of them were data.
+    data: u8,
+    room: Room,
     parity: bool,
     /// All data is there or was recovered: nothing is held, what still comes is late.
     done: bool,
+}
+
+/// Copies of shards behind one another.
+#[derive(Debug, Default)]
+struct Room {
+    /// Places and ends of the shards in `bytes`, in the order they came.
+    shards: Vec<(u8, usize)>,
+    bytes: Vec<u8>,
 }
 
 impl Decoder {
@@ -51,7 +59,7 @@ impl Decoder {
             detector: Detector::new(hint),
             window: Window::default(),
             groups: Vec::new(),
-            spare: Vec::new(),
+            spare: Room::default(),
             barren: 0,
             recovered: 0,
         }
@@ -85,20 +93,21 @@ impl Decoder {
     pub fn rest(&mut self) {
         self.detector.rest();
         self.groups = Vec::new();
-        self.spare = Vec::new();
+        self.spare = Room::default();
     }
 
     /// Bytes held on the heap.
     #[must_use]
     pub fn held(&self) -> usize {
-        let groups: usize = self.groups.iter().map(Group::held).sum();
+        let groups: usize = self.groups.iter().map(|group| group.room.held()).sum();
         let slots = self.groups.capacity() * size_of::<Group>();
-        self.detector.held() + self.spare.capacity() + slots + groups
+        self.detector.held() + self.spare.held() + slots + groups
     }
 
     fn take(&mut self, kind: Kind, seqid: u32, shard: &[u8], recovered: &mut dyn FnMut(&[u8])) {
         if self.detector.observe(kind, seqid) {
             self.groups.clear();
+            self.spare = Room::default();
             self.window = Window::default();
         }
         if kind == Kind::Parity {
@@ -122,12 +131,13 @@ impl Decoder {
         if group.done || !group.mark(place) {
             return;
         }
-        if kind == Kind::Data && group.has_all_data(shards) {
+        group.data += u8::from(kind == Kind::Data);
+        if group.data == shards.data() {
             self.spare(number);
             return;
         }
-        group.hold(place, shard);
-        if group.shards.len() >= usize::from(shards.data()) {
+        group.room.hold(place, shard, shards);
+        if group.room.shards.len() >= usize::from(shards.data()) {
             self.recovered += group.recover(shards, mul_acc, recovered);
             self.spare(number);
         }
@@ -143,12 +153,10 @@ impl Decoder {
             }
             self.barren = if group.parity { 0 } else { self.barren.saturating_add(1) };
             let group = self.groups.swap_remove(index);
-            if group.bytes.capacity() > self.spare.capacity() {
-                self.spare = group.bytes;
-            }
+            self.keep(group.room);
         }
         if self.barren >= BARREN {
-            self.spare = Vec::new();
+            self.spare = Room::default();
         }
     }
 
@@ -157,9 +165,8 @@ impl Decoder {
         let index = match self.groups.iter().position(|group| group.number == number) {
             Some(index) => index,
             None => {
-                let mut bytes = std::mem::take(&mut self.spare);
-                bytes.clear();
-                self.groups.push(Group::new(number, bytes));
+                let room = std::mem::take(&mut self.spare);
+                self.groups.push(Group { number, come: [0; 4], data: 0, room, parity: false, done: false });
                 self.groups.len() - 1
             }
         };
@@ -170,23 +177,21 @@ impl Decoder {
     fn spare(&mut self, number: u32) {
         let Some(group) = self.groups.iter_mut().find(|group| group.number == number) else { return };
         group.done = true;
-        group.shards = Vec::new();
-        let bytes = std::mem::take(&mut group.bytes);
-        if bytes.capacity() > self.spare.capacity() {
-            self.spare = bytes;
+        let room = std::mem::take(&mut group.room);
+        self.keep(room);
+    }
+
+    /// Empties a room for the next group, unless there is a larger one.
+    fn keep(&mut self, mut room: Room) {
+        if room.bytes.capacity() > self.spare.bytes.capacity() {
+            room.shards.clear();
+            room.bytes.clear();
+            self.spare = room;
         }
     }
 }
 
 impl Group {
-    fn new(number: u32, bytes: Vec<u8>) -> Self {
-        Self { number, come: [0; 4], shards: Vec::new(), bytes, parity: false, done: false }
-    }
-
-    fn held(&self) -> usize {
-        self.bytes.capacity() + self.shards.capacity() * size_of::<(u8, usize)>()
-    }
-
     /// Marks a place as come; `false` when it was before.
     fn mark(&mut self, place: u8) -> bool {
         let Some(word) = self.come.get_mut(usize::from(place / 64)) else { return false };
@@ -200,24 +205,15 @@ impl Group {
         self.come.get(usize::from(place / 64)).is_some_and(|word| word >> (place % 64) & 1 == 1)
     }
 
-    fn has_all_data(&self, shards: Shards) -> bool {
-        (0..shards.data()).all(|place| self.has(place))
-    }
-
-    fn hold(&mut self, place: u8, shard: &[u8]) {
-        self.bytes.extend_from_slice(shard);
-        self.shards.push((place, self.bytes.len()));
-    }
-
     /// Makes the missing data of as many held shards as the group has data, and returns how many were sound.
     fn recover(&self, shards: Shards, mul_acc: MulAcc, recovered: &mut dyn FnMut(&[u8])) -> u64 {
-        let basis = Basis::new(self.shards.iter().map(|&(place, _)| place).collect());
-        let longest = self.each().map(<[u8]>::len).max().unwrap_or(0);
+        let basis = Basis::new(self.room.shards.iter().map(|&(place, _)| place).collect());
+        let longest = self.room.each().map(<[u8]>::len).max().unwrap_or(0);
         let mut made = vec![0; longest];
         let mut sound = 0;
         for place in (0..shards.data()).filter(|&place| !self.has(place)) {
             made.fill(0);
-            for (coefficient, shard) in basis.row(place).zip(self.each()) {
+            for (coefficient, shard) in basis.row(place).zip(self.room.each()) {
                 mul_acc(coefficient, shard, &mut made);
             }
             if let Some(segments) = segments(&made) {
@@ -226,6 +222,24 @@ impl Group {
             }
         }
         sound
+    }
+}
+
+impl Room {
+    fn held(&self) -> usize {
+        self.bytes.capacity() + self.shards.capacity() * size_of::<(u8, usize)>()
+    }
+
+    /// Adds a copy of a shard. Grows by doubling, but never above what a group can come to hold.
+    fn hold(&mut self, place: u8, shard: &[u8], shards: Shards) {
+        let need = self.bytes.len() + shard.len();
+        if need > self.bytes.capacity() {
+            let most = usize::from(shards.data()) * SHARD_MAX;
+            let room = (2 * self.bytes.capacity()).min(most).max(need);
+            self.bytes.reserve_exact(room - self.bytes.len());
+        }
+        self.bytes.extend_from_slice(shard);
+        self.shards.push((place, self.bytes.len()));
     }
 
     /// The held shards in the order they came.

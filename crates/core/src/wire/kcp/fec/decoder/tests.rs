@@ -183,7 +183,7 @@ fn memory_is_bounded_whatever_is_sent() {
     let mut chance = Chance(3);
     for (data, parity) in [(10, 3), (3, 1), (20, 5), (100, 50), (255, 1)] {
         let shards = shards(data, parity);
-        let bound = 3 * shards.group() as usize * SHARD_MAX + 16 * 1024;
+        let bound = 4 * usize::from(data) * (SHARD_MAX + 32) + 8 * 1024;
         let mut decoder = knowing(shards);
         for round in 0..6000u32 {
             // Mostly near groups that never fill, some far ones, shards of any length.
@@ -197,6 +197,25 @@ fn memory_is_bounded_whatever_is_sent() {
             }
             assert!(decoder.held() <= bound, "{data}/{parity}: {} bytes of {bound}", decoder.held());
         }
+        decoder.rest();
+        assert_eq!(decoder.held(), 0);
+    }
+}
+
+#[test]
+fn four_full_groups_that_lack_one_shard_each_are_the_most_there_is() {
+    for (data, parity) in [(10, 3), (3, 1), (20, 5), (255, 1)] {
+        let shards = shards(data, parity);
+        let bound = 4 * usize::from(data) * (SHARD_MAX + 32) + 8 * 1024;
+        let mut decoder = knowing(shards);
+        for number in 0..9 {
+            decoder.parity(number * shards.group() + u32::from(data), &[1; SHARD_MAX], |_| ());
+            for place in 2..u32::from(data) {
+                decoder.data(number * shards.group() + place, &[1; SHARD_MAX], |_| ());
+                assert!(decoder.held() <= bound, "{data}/{parity}: {} bytes of {bound}", decoder.held());
+            }
+        }
+        assert!(decoder.held() > bound / 3, "{data}/{parity}: {} bytes of {bound}", decoder.held());
         decoder.rest();
         assert_eq!(decoder.held(), 0);
     }

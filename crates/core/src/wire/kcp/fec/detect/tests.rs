@@ -50,7 +50,7 @@ fn shards_are_found_under_any_loss() {
 }
 
 #[test]
-fn without_loss_three_groups_are_enough() {
+fn without_loss_four_groups_are_enough() {
     for (data, parity) in MANY {
         let shards = Shards::new(data, parity).unwrap();
         let mut detector = Detector::new(None);
