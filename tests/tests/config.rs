@@ -2,8 +2,12 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+
+use portcullis_core::config::{Config, Protocol};
+use portcullis_tests::Gate;
 
 /// Exit code for a config that cannot be used (EX_CONFIG of sysexits.h).
 const CONFIG: Option<i32> = Some(78);
@@ -31,14 +35,28 @@ fn every_broken_config_ends_with_78_and_its_golden_text() {
 
 #[test]
 fn every_good_config_is_said_to_be_good() {
-    for name in ["config/config.toml", "examples/native.toml"] {
-        let output = portcullis(&root(), &["check", "--config", name]);
+    for name in shown() {
+        let output = portcullis(&root(), &["check", "--config", &name]);
         assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
         assert!(stdout(&output).starts_with(&format!("{name} is good: ")), "{}", stdout(&output));
     }
     // Without `--config`, the first place is the seed's own.
     let output = portcullis(&root(), &["check"]);
     assert!(stdout(&output).starts_with("config/config.toml is good"), "{}", stderr(&output));
+}
+
+#[test]
+fn every_good_config_starts_and_ends() {
+    for name in shown() {
+        let text = anywhere(&std::fs::read_to_string(root().join(&name)).unwrap());
+        let gate = Gate::start(&text);
+        for listener in Config::parse(&text, &name, &|_| None).unwrap().listeners {
+            if listener.protocol != Protocol::Kcp {
+                drop(TcpStream::connect(gate.listener(listener.name.as_str())).unwrap());
+            }
+        }
+        assert_eq!(gate.terminate(), 0, "{name}");
+    }
 }
 
 #[test]
@@ -80,6 +98,30 @@ fn a_file_that_cannot_be_used_is_named() {
             stderr(&output)
         );
     }
+}
+
+/// The seed's own file and the examples.
+fn shown() -> Vec<String> {
+    let entries = std::fs::read_dir(root().join("examples")).unwrap();
+    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut shown: Vec<String> =
+        names.filter(|name| name.ends_with(".toml")).map(|name| format!("examples/{name}")).collect();
+    assert!(shown.len() >= 2, "{shown:?}");
+    shown.push("config/config.toml".into());
+    shown
+}
+
+/// The same config on ports that are free, with its files in the gate's folder.
+fn anywhere(text: &str) -> String {
+    let free = |line: &str| match line.split_once(" = ") {
+        Some(("bind", address)) => {
+            let (host, end) = address.rsplit_once(':').unwrap();
+            format!("bind = {host}:0{}", end.trim_start_matches(|c: char| c.is_ascii_digit()))
+        }
+        Some(("port", _)) => "port = 0".into(),
+        _ => line.replace("\"log/", "\"{folder}/log/"),
+    };
+    text.lines().map(|line| free(line) + "\n").collect()
 }
 
 fn portcullis(folder: &Path, arguments: &[&str]) -> Output {

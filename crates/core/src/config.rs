@@ -10,12 +10,13 @@
 //! that comes into being moves from there into the rows.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::num::NonZeroU16;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+mod bind;
 mod dial;
 mod error;
 mod kcp;
@@ -37,6 +38,7 @@ mod upstream;
 mod write;
 mod ws;
 
+pub use dial::{Dial, Transport};
 pub use error::{ConfigError, ConfigErrors};
 pub use kcp::{Kcp, KcpKey, OpenRate};
 pub use parse::{NotNative, effective};
@@ -321,41 +323,6 @@ pub struct Route {
     pub upstreams: Vec<UpstreamName>,
     /// Limits of dialling an address from a key.
     pub dial: Dial,
-}
-
-/// How an endpoint is dialled.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Dial {
-    /// How long one attempt may take.
-    pub connect_timeout: Duration,
-    /// How many attempts there are in all.
-    pub attempts: u8,
-    /// Local addresses to dial from; empty = the kernel's choice.
-    pub source: Vec<IpAddr>,
-    /// The congestion control of the endpoint's socket; nothing to kcp.
-    pub congestion: Congestion,
-    /// What the endpoint speaks.
-    pub transport: Transport,
-}
-
-impl Dial {
-    /// The KCP settings; `None` when the endpoint speaks something else.
-    #[must_use]
-    pub fn kcp(&self) -> Option<&Kcp> {
-        match &self.transport {
-            Transport::Tcp => None,
-            Transport::Kcp(kcp) => Some(kcp),
-        }
-    }
-}
-
-/// What an endpoint speaks.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Transport {
-    /// A plain byte stream.
-    Tcp,
-    /// A byte stream over datagrams.
-    Kcp(Arc<Kcp>),
 }
 
 /// How a key is read.

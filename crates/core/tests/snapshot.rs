@@ -8,8 +8,9 @@ use std::sync::Arc;
 use std::thread;
 
 use portcullis_core::config::Config;
-use portcullis_core::resolver::Own;
+use portcullis_core::resolver::{Ask, Own};
 use portcullis_core::snapshot::{Lease, Snapshot, Upstream};
+use portcullis_core::wire::kcp::crypt::{Cipher, Crypt, Key};
 
 const THREE: &[&str] = &["10.0.0.1:1", "10.0.0.2:1", "10.0.0.3:1"];
 
@@ -83,6 +84,75 @@ fn a_key_file_that_is_missing_names_its_route_and_its_path() {
         .map(|error| format!("{error} {:?}", std::error::Error::source(error)))
         .collect::<String>();
     assert!(said.contains('r') && said.contains("gone.pem"), "{said}");
+}
+
+#[test]
+fn ciphers_are_made_for_listeners_routes_and_upstreams_that_speak_kcp() {
+    let read = |path: &std::path::Path| match path.to_str() {
+        Some("kcp.key") => Ok(b"a passphrase\n".to_vec()),
+        _ => missing(path),
+    };
+    let config = Config::parse(&by_kcp("key_file = 'kcp.key'"), "t.toml", &|_| None).unwrap();
+    let snapshot = Snapshot::build(Arc::new(config), Own::default(), &read, None).unwrap();
+    let plan = snapshot.listener(&"in".into()).unwrap();
+    let keyed = Crypt::new(Cipher::Aes128, &Key::from_passphrase("a passphrase")).unwrap();
+    for crypt in [&plan.crypt, &plan.route.crypt, &upstream(&snapshot).crypt] {
+        let crypt = crypt.as_ref().unwrap();
+        let mut datagram = [7; 60];
+        keyed.seal(&mut datagram, [1; 16]);
+        assert_eq!(crypt.open(&mut datagram).as_deref(), Some(&[7; 40][..]));
+    }
+    let plain = build(THREE, None);
+    let plan = plain.listener(&"in".into()).unwrap();
+    assert!(plan.crypt.is_none() && plan.route.crypt.is_none() && upstream(&plain).crypt.is_none());
+}
+
+#[test]
+fn a_passphrase_that_cannot_be_read_names_its_place_and_its_path() {
+    let rows: [(&[u8], bool); 6] = [
+        (b"k", true),
+        (b"k\r\n", true),
+        (b"", false),
+        (b"\n", false),
+        (b"\xff", false),
+        (&[b'k'; 1025], false),
+    ];
+    for (bytes, good) in rows {
+        let config = Config::parse(&by_kcp("key_file = 'kcp.key'"), "t.toml", &|_| None).unwrap();
+        let built = Snapshot::build(Arc::new(config), Own::default(), &|_| Ok(bytes.into()), None);
+        assert_eq!(built.is_ok(), good, "{bytes:?}");
+    }
+    let config = Config::parse(&by_kcp("key_file = 'gone.key'"), "t.toml", &|_| None).unwrap();
+    let errors = Snapshot::build(Arc::new(config), Own::default(), &missing, None).unwrap_err();
+    for (error, place) in errors.iter().zip(["upstream `u`", "route `r`", "listener `in`"]) {
+        let source = std::error::Error::source(error).unwrap().to_string();
+        assert!(error.to_string().contains(place) && source.contains("gone.key"), "{error}: {source}");
+    }
+    assert_eq!(errors.len(), 3);
+}
+
+#[test]
+fn l13_no_key_leads_to_a_listener_of_a_fixed_port_whatever_its_protocol() {
+    let text = by_kcp("key = 'k'").replace("127.0.0.1:0", "127.0.0.1:8082");
+    let config = Config::parse(&text, "t.toml", &|_| None).unwrap();
+    let snapshot = Snapshot::build(Arc::new(config), Own::default(), &missing, None).unwrap();
+    let plan = snapshot.listener(&"in".into()).unwrap();
+    let resolve = |key: &str| {
+        let ask = Ask { key, client: [127, 0, 0, 1].into(), now: std::time::SystemTime::UNIX_EPOCH };
+        plan.route.resolver.resolve(&ask, &snapshot.own).is_ok()
+    };
+    assert!(resolve("127.0.0.1:8083") && !resolve("127.0.0.1:8082"));
+}
+
+/// A listener, a route and an upstream that speak kcp, with the same cipher and key.
+fn by_kcp(key: &str) -> String {
+    let kcp = format!("kcp = {{ crypt = 'aes-128', {key} }}\n");
+    LISTENER.replace("tcp", "kcp")
+        + &kcp
+        + "[route.r]\nallow = ['127.0.0.1:*']\nendpoint = 'kcp'\n"
+        + &kcp
+        + "[upstream.u]\nprotocol = 'kcp'\nendpoints = [{ address = '10.0.0.1:1' }]\n"
+        + &kcp
 }
 
 const LISTENER: &str =

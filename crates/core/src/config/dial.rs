@@ -4,17 +4,52 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::Congestion;
 use super::kcp::Kcp;
 use super::key::{Key, Reader};
 use super::kind::{Choice, List, Nested, Span, Text, Whole};
 use super::process::{HOUR, SHORTEST};
 use super::write::Writer;
-use super::{Congestion, Dial, Transport};
 
 const TIMEOUT: Duration = Duration::from_secs(3);
 const TRIES: u8 = 3;
 /// The longest name of a congestion control, in bytes (TCP_CA_NAME_MAX without its NUL).
 const CONGESTION_NAME_MAX: usize = 15;
+
+/// How an endpoint is dialled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dial {
+    /// How long one attempt may take.
+    pub connect_timeout: Duration,
+    /// How many attempts there are in all.
+    pub attempts: u8,
+    /// Local addresses to dial from; empty = the kernel's choice.
+    pub source: Vec<IpAddr>,
+    /// The congestion control of the endpoint's socket; nothing to kcp.
+    pub congestion: Congestion,
+    /// What the endpoint speaks.
+    pub transport: Transport,
+}
+
+impl Dial {
+    /// The KCP settings; `None` when the endpoint speaks something else.
+    #[must_use]
+    pub fn kcp(&self) -> Option<&Kcp> {
+        match &self.transport {
+            Transport::Tcp => None,
+            Transport::Kcp(kcp) => Some(kcp),
+        }
+    }
+}
+
+/// What an endpoint speaks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// A plain byte stream.
+    Tcp,
+    /// A byte stream over datagrams.
+    Kcp(Arc<Kcp>),
+}
 
 pub(super) static CONNECT_TIMEOUT: Key<Span> = Key {
     name: "connect_timeout",

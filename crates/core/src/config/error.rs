@@ -6,6 +6,9 @@ use std::ops::Range;
 
 use super::{SECRET, Warning};
 
+#[cfg(test)]
+mod tests;
+
 /// The longest part of a source line that an error repeats, in characters.
 const LINE_SHOWN: usize = 160;
 

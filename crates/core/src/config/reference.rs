@@ -24,12 +24,13 @@ pub fn schema() -> String {
 #[must_use]
 pub fn reference() -> String {
     let mut out = String::from(HEAD);
-    sections(&mut out, &native::SECTION);
+    let mut told = Vec::new();
+    sections(&mut out, &mut told, &native::SECTION);
     out.push_str(SEED);
     let own = [&seed::LOG, &seed::TCPGATE, &seed::KCPGATE, &seed::WSGATE, &seed::COMMON];
     for part in own {
         debug_assert!(part.shape == Shape::Once, "the seed's sections stand alone");
-        sections(&mut out, part.section);
+        sections(&mut out, &mut told, part.section);
     }
     out
 }
@@ -44,7 +45,8 @@ the same as JSON Schema for editors, `portcullis check` tells every error of a f
 * Durations are a whole number and a unit: `\"250ms\"`, `\"10s\"`, `\"5m\"`, `\"1h\"`, `\"7d\"`.
 * Sizes are a whole number and a unit: `\"512B\"`, `\"4KiB\"`, `\"1MiB\"`, `\"1GiB\"`.
 * Any string may hold `${NAME}`, the value of an environment variable, which must be set; `$${` is a literal `${`.
-* Secrets never stand in the file: keys that need one name a file (`key_file`, `token_file`).
+* Secrets stand outside the file: keys that need one name a file (`key_file`, `token_file`) or a variable
+  (`key = \"${KCP_KEY}\"`). What `portcullis` prints of a file has `***` in their place.
 * Paths are relative to the working directory.
 * Names of listeners, routes and upstreams have letters, digits, `-`, `_` and `.`, at most 64.
 * Unknown keys are errors. So are keys that have no effect where they stand.
@@ -57,16 +59,22 @@ A file with any of `[tcpgate]`, `[kcpgate]`, `[wsgate]`, `[common]` is read in t
 may be absent: an absent gate is off. Bare numbers are seconds. `[admin]`, `[limits]`, `[dns]` and `[drain]` may be
 added as above; `[[listener]]`, `[route.NAME]` and `[upstream.NAME]` may not. `portcullis convert` prints the same
 as a native file. What a gate does not say is as in the native form, but for these: `zero_copy` is off, ws messages
-reach the endpoint length-prefixed, and `open_timeout` is at least `dial_timeout` times `dial_retry`.
+reach the endpoint length-prefixed, `open_timeout` is at least `dial_timeout` times `dial_retry`, and kcp has
+`fec = [10, 3]`, `mtu = 1400` and `stream = false`, with clients and with endpoints.
 ";
 
-/// Writes a section, then those under its keys.
-fn sections(out: &mut String, section: &Section) {
+/// Writes a section, then those under its keys; one that has the keys of another only says whose.
+fn sections(out: &mut String, told: &mut Vec<&'static Section>, section: &'static Section) {
     let (parts, keys): (Vec<&&dyn Row>, Vec<&&dyn Row>) =
         section.rows.iter().partition(|row| row.label().starts_with("see `"));
     let title = section.path.trim_matches(|c| c == '[' || c == ']');
     let title = if parts.is_empty() { format!("`{title}`") } else { "The file itself".into() };
     out.push_str(&format!("\n## {title}\n\n{}\n", section.doc));
+    if let Some(twin) = told.iter().find(|twin| std::ptr::eq(twin.rows, section.rows)) {
+        out.push_str(&format!("\nIts keys are those of `{}`.\n", twin.path));
+        return;
+    }
+    told.push(section);
     out.push_str("\n| key | value | default | meaning |\n|---|---|---|---|\n");
     for row in &keys {
         let preset = match row.preset() {
@@ -80,6 +88,6 @@ fn sections(out: &mut String, section: &Section) {
         _ = writeln!(out, "| `{}` | {} |", row.name(), cells.join(" | "));
     }
     for below in keys.iter().chain(&parts).filter_map(|row| row.section()) {
-        sections(out, below);
+        sections(out, told, below);
     }
 }

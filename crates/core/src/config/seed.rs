@@ -9,10 +9,11 @@ use std::time::Duration;
 
 use base64::Engine;
 
+use super::bind::everywhere;
 use super::error::Report;
 use super::key::{Key, Maybe, Part, Reader, Row, Section, Shape};
 use super::kind::{Flag, List, Seconds, Span, Text, Whole};
-use super::listener::{self, FAILURE, everywhere, usual_hello, usual_idle};
+use super::listener::{self, FAILURE, usual_hello, usual_idle};
 use super::native::{ADMIN, DNS, DRAIN, LIMITS, LISTENER, Ports, ROUTE, UPSTREAM};
 use super::process::{self, FILE, HOUR};
 use super::route::LEEWAY_SPAN;

@@ -64,7 +64,7 @@ pub(in crate::config) static LISTENER: Section = Section {
     ],
     later: &[],
 };
-const ENDPOINT_ROWS: &[&dyn Row] = &[
+static ENDPOINT_ROWS: [&dyn Row; 17] = [
     &PRESET,
     &NODELAY,
     &INTERVAL,
@@ -86,13 +86,13 @@ const ENDPOINT_ROWS: &[&dyn Row] = &[
 pub(in crate::config) static ROUTE: Section = Section {
     path: "route.NAME.kcp",
     doc: "KCP settings of a route's endpoints.",
-    rows: ENDPOINT_ROWS,
+    rows: &ENDPOINT_ROWS,
     later: &[],
 };
 pub(in crate::config) static UPSTREAM: Section = Section {
     path: "upstream.NAME.kcp",
     doc: "KCP settings of an upstream's endpoints.",
-    rows: ENDPOINT_ROWS,
+    rows: &ENDPOINT_ROWS,
     later: &[],
 };
 
