@@ -237,3 +237,18 @@ fn a_socket_tells_what_room_it_got() {
     // The system's default is about 200 KiB; every privilege gives more.
     assert!(shared.receive > 400 << 10 && shared.send > 400 << 10, "{shared:?}");
 }
+
+#[test]
+fn room_for_what_comes_in_is_taken_only_when_it_comes() {
+    let before = resident();
+    let inboxes: Vec<Inbox> = (0..64).map(|_| Inbox::default()).collect();
+    // Other tests run in this process as well: 256 MiB of room against what they take.
+    let grown = resident().saturating_sub(before);
+    assert!(grown < 64 << 20, "{} MiB for {} inboxes", grown >> 20, inboxes.len());
+}
+
+/// Memory of this process, in bytes.
+fn resident() -> usize {
+    let text = std::fs::read_to_string("/proc/self/statm").unwrap();
+    text.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4096
+}

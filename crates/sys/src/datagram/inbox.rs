@@ -70,9 +70,10 @@ impl Inbox {
     pub fn new(slots: usize, room: usize) -> Self {
         let (count, room) = (slots.clamp(1, 1_024), room.clamp(1, TRAIN_ROOM));
         let stride = room.next_multiple_of(64);
+        // No more aligned than `calloc` gives by itself: for more, the standard library writes the zeros.
         #[expect(clippy::expect_used, reason = "at most 1,024 × 65,536 bytes: no overflow")]
-        let layout = Layout::from_size_align(count * stride, 64).expect("at most 64 MiB");
-        // SAFETY: the size is not zero. Zeroed memory of this size is mapped and not touched.
+        let layout = Layout::array::<u64>(count * stride / 8).expect("at most 64 MiB");
+        // SAFETY: the size is not zero.
         let Some(bytes) = NonNull::new(unsafe { alloc::alloc_zeroed(layout) }) else {
             alloc::handle_alloc_error(layout)
         };
