@@ -87,9 +87,9 @@ impl Dropped {
     pub const fn label(self) -> &'static str {
         match self {
             Self::Malformed => "malformed",
-            Self::OutOfBand => "out_of_band",
+            Self::OutOfBand => "out-of-band",
             Self::Tombstone => "tombstone",
-            Self::NoOpening => "no_opening",
+            Self::NoOpening => "no-opening",
             Self::Network => "network",
             Self::Crowded => "crowded",
             Self::Closed => "closed",
