@@ -173,7 +173,7 @@ static ZERO_COPY: Key<Flag> = Key {
     name: "zero_copy",
     kind: Flag,
     default: || true,
-    doc: "may large flows bypass user space? false = every byte is copied",
+    doc: "may bytes go on without a copy of their own? tcp: large flows bypass user space; kcp: payload goes on out of its datagram",
 };
 static WS: Key<Nested<WsKeys>> = Key {
     name: "ws",

@@ -94,7 +94,7 @@ static ZERO_COPY: Key<Flag> = Key {
     name: "zero_copy",
     kind: Flag,
     default: || false,
-    doc: "may large flows bypass user space? Nothing changes for ws",
+    doc: "may bytes go on without a copy of their own? Nothing changes for ws",
 };
 
 pub(super) static COMMON: Part = Part { name: "common", section: &COMMON_SECTION, shape: Shape::Once };

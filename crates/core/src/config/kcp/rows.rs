@@ -115,7 +115,7 @@ pub(super) static INTERVAL: Maybe<Span> = Maybe {
     name: "interval",
     kind: Span::from(Duration::from_millis(10), Duration::from_secs(5)),
     absent: BY_PRESET,
-    doc: "how coarse its timers are, and the least that its timeout is above the round trip",
+    doc: "a part of every timeout of what was sent, and how long an acknowledgement may wait for company (never over 10 ms); nothing ticks",
 };
 pub(super) static RESEND: Maybe<Whole<u8>> = Maybe {
     name: "resend",
