@@ -15,9 +15,11 @@
 )]
 
 pub mod crowd;
+pub mod dice;
 mod dns;
 pub mod exam;
 pub mod foreign;
+pub mod forged;
 mod gate;
 pub mod ikcp;
 pub mod kcp_go;

@@ -15,6 +15,8 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::sockopt::{set_socket_recv_buffer_size, set_socket_recv_buffer_size_force};
 
+use crate::dice::Dice;
+
 /// What may happen to a datagram, each way. Chances are in per cent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Weather {
@@ -198,7 +200,7 @@ struct Flow {
     client: SocketAddr,
     /// Connected to the port behind.
     socket: UdpSocket,
-    chances: [Chance; 2],
+    dice: [Dice; 2],
 }
 
 /// A datagram on its way.
@@ -296,9 +298,9 @@ impl Carrier {
         let number = self.flows.len() as u64;
         let socket = bind(self.behind);
         socket.connect(self.behind).unwrap();
-        let chances = [Chance::new(self.seed, 2 * number), Chance::new(self.seed, 2 * number + 1)];
+        let dice = [lane(self.seed, 2 * number), lane(self.seed, 2 * number + 1)];
         self.by_client.insert(client, self.flows.len());
-        self.flows.push(Flow { client, socket, chances });
+        self.flows.push(Flow { client, socket, dice });
         Some(self.flows.len() - 1)
     }
 
@@ -306,9 +308,9 @@ impl Carrier {
         let weather = *self.shared.weather.lock().unwrap_or_else(PoisonError::into_inner);
         self.count(way, Fate::Arrived);
         // Three draws for each, whatever comes of them: one chance does not shift the others.
-        let chance = &mut self.flows[flow].chances[way as usize];
+        let dice = &mut self.flows[flow].dice[way as usize];
         let [lost, copied, held] =
-            [weather.loss, weather.copies, weather.reorder].map(|odds| chance.hits(odds));
+            [weather.loss, weather.copies, weather.reorder].map(|odds| dice.hits(odds));
         if lost {
             return self.count(way, Fate::Lost);
         }
@@ -392,23 +394,7 @@ fn bind(like: SocketAddr) -> UdpSocket {
     socket
 }
 
-/// Chance by seed: SplitMix64.
-struct Chance(u64);
-
-impl Chance {
-    fn new(seed: u64, lane: u64) -> Self {
-        let mut chance = Self(seed ^ lane.wrapping_mul(0xd134_2543_de82_ef95));
-        Self(chance.next())
-    }
-
-    fn hits(&mut self, per_cent: u8) -> bool {
-        self.next() % 100 < u64::from(per_cent)
-    }
-
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
+/// The dice of one direction of a client, which no other lane shares.
+fn lane(seed: u64, number: u64) -> Dice {
+    Dice::new(Dice::new(seed ^ number.wrapping_mul(0xd134_2543_de82_ef95)).roll())
 }

@@ -257,6 +257,10 @@ fn the_oldest_tombstone_is_forgotten_when_there_are_too_many() {
 fn every_reason_has_a_label_of_its_own() {
     let labels: std::collections::BTreeSet<_> = Dropped::ALL.map(Dropped::label).into();
     assert_eq!(labels.len(), Dropped::ALL.len());
+    assert!(
+        Dropped::ALL.iter().enumerate().all(|(index, why)| *why as usize == index),
+        "counters are found by it"
+    );
 }
 
 fn roster() -> Roster {
