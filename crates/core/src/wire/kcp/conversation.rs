@@ -50,6 +50,10 @@ pub struct Conversation {
     rest_at: Tick,
     /// Bytes that may go to an address that has not proved itself; `None`: it has, or we dialled it.
     allowance: Option<u64>,
+    /// Did we dial the peer's address? Then the code is ours to choose.
+    dialled: bool,
+    /// Is the code that is sent the peer's own? Until then it gets no parity.
+    is_understood: bool,
 }
 
 impl Conversation {
@@ -66,6 +70,8 @@ impl Conversation {
             mul_acc,
             rest_at: Tick::NEVER,
             allowance: (!dialled).then_some(0),
+            dialled,
+            is_understood: dialled,
         }
     }
 
@@ -103,6 +109,16 @@ impl Conversation {
         let decoder = self.decoder.get_or_insert_with(|| Box::new(Decoder::new(mul_acc, code)));
         feed(decoder, &mut self.arq);
         self.rest_at = now.after(REST_AFTER);
+        // A client gets the code that it speaks itself. kcp-go makes frames from parity by its own code, whichever
+        // the parity is of, and takes them for data: half of all transfers would be spoiled.
+        if let (Some(encoder), Some(theirs)) = (&mut self.encoder, decoder.certain())
+            && !self.dialled
+        {
+            if encoder.shards() != theirs {
+                encoder.change(theirs);
+            }
+            self.is_understood = true;
+        }
     }
 
     /// Writes every datagram that is due, sealed, and returns how many those were.
@@ -128,7 +144,7 @@ impl Conversation {
             }
             if let Some(encoder) = &mut self.encoder {
                 encoder.data(now, &mut out.datagram_mut(index)[cipher..]);
-                encoder.parity(out, cipher, self.allowance.is_none());
+                encoder.parity(out, cipher, self.allowance.is_none() && self.is_understood);
                 self.rest_at = now.after(REST_AFTER);
             }
             if let Some(allowance) = &mut self.allowance {

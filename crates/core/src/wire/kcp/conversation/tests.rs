@@ -20,11 +20,15 @@ fn settings(crypt: &Crypt) -> Settings {
 }
 
 fn conversation(crypt: &Crypt, framed: bool, dialled: bool) -> Conversation {
+    coded(crypt, (10, 3), framed, dialled)
+}
+
+fn coded(crypt: &Crypt, (data, parity): (u8, u8), framed: bool, dialled: bool) -> Conversation {
     Conversation::new(Plan {
         conv: 77,
         settings: &settings(crypt),
         start: Start { sn: 0, clock: 0x1234_5678 },
-        code: Some(Shards::new(10, 3).unwrap()),
+        code: Some(Shards::new(data, parity).unwrap()),
         framed,
         seqid: 0,
         mul_acc: mul_acc_scalar,
@@ -107,10 +111,48 @@ fn a_lost_datagram_comes_back_out_of_the_parity_without_being_sent_again() {
     let mut line = Line::new(Crypt::null());
     let mut client = conversation(&line.crypt, true, true);
     let mut server = conversation(&line.crypt, true, true);
+    // Enough to be certain of the client's code, and as many groups as there are.
+    assert_eq!(client.write(&[8; 26_000]), 26_000);
+    line.run(&mut client, &mut server, 30, |_| false);
+    assert_eq!(read_all(&mut server).len(), 26_000);
     assert_eq!(client.write(&[9; 13_000]), 13_000); // ten datagrams
     line.run(&mut client, &mut server, 15, |index| matches!(index, 2 | 5 | 9));
     assert_eq!(read_all(&mut server).len(), 13_000);
     assert_eq!((server.recovered(), client.tally().retransmits), (3, 0));
+}
+
+#[test]
+fn a_client_gets_parity_of_its_own_code_only_and_none_before_that_is_certain() {
+    for (data, parity) in [(5, 2), (10, 3), (3, 1)] {
+        let mut line = Line::new(Crypt::null());
+        let mut client = coded(&line.crypt, (data, parity), true, true);
+        let mut server = conversation(&line.crypt, true, false);
+        let group = u32::from(data + parity);
+        let (mut client_frames, mut parities) = (0, 0);
+        for _ in 0..400 {
+            client.write(b"so that there is something to acknowledge");
+            server.write(&[3; 1300]);
+            for datagram in line.hear(&mut client) {
+                client_frames += 1;
+                line.tell(&mut server, datagram);
+            }
+            for datagram in line.hear(&mut server) {
+                if let Some(Frame::Parity { seqid, .. }) = fec::demux(&datagram) {
+                    assert!(client_frames >= 12, "a guess after {client_frames} frames");
+                    assert!(seqid % group >= u32::from(data), "{seqid} is no parity of {data}/{parity}");
+                    parities += 1;
+                } else if parities > 0 && parities % 7 == 0 {
+                    parities += 1; // this one is lost
+                    continue;
+                }
+                line.tell(&mut client, datagram);
+            }
+            read_all(&mut server);
+            assert!(read_all(&mut client).iter().all(|&byte| byte == 3));
+            line.now = Tick(line.now.0 + 1);
+        }
+        assert!(client.recovered() > 0 && parities > 20, "{data}/{parity}: {parities}");
+    }
 }
 
 #[test]

@@ -52,6 +52,13 @@ impl Encoder {
         self.shards
     }
 
+    /// Goes over to other shards: their first group begins behind every frame so far.
+    pub fn change(&mut self, shards: Shards) {
+        let behind = u64::from(self.next) + u64::from(shards.group() - 1);
+        let first = u32::try_from(behind).unwrap_or(0);
+        *self = Self::new(shards, self.mul_acc, first);
+    }
+
     /// Writes the frame's header over the first [`HEADER`](super::HEADER) bytes of `datagram`, which has the KCP
     /// bytes behind them, and folds them into the group's parity. [`Encoder::parity`] is asked next.
     ///

@@ -114,12 +114,19 @@ fn what_kcp_go_sent_is_recovered_whichever_frames_are_lost() {
             let lost = |index: usize| lost >> (index % all) & 1 == 1;
             let missing = frames.iter().enumerate().filter(|&(index, _)| lost(index));
             let missing: Vec<Vec<u8>> = missing.filter_map(|(_, frame)| segments(frame)).collect();
-            let mut decoder = Decoder::new(mul_acc_scalar, Some(shards));
+            let mut decoder = knowing(shards);
             let came = frames.iter().enumerate().filter(|&(index, _)| !lost(index)).map(|(_, frame)| frame);
             assert_eq!(heard(&mut decoder, came), missing);
             assert_eq!(decoder.recovered(), missing.len() as u64);
         }
     }
+}
+
+/// A decoder that has heard enough of these shards.
+pub(super) fn knowing(shards: Shards) -> Decoder {
+    let mut decoder = Decoder::new(mul_acc_scalar, Some(shards));
+    decoder.believe(shards);
+    decoder
 }
 
 /// The KCP bytes of a data frame.

@@ -1,15 +1,13 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 use super::*;
-use crate::wire::kcp::fec::mul_acc_scalar;
-use crate::wire::kcp::fec::tests::{Chance, groups, heard, segments};
+use crate::wheel::Tick;
+use crate::wire::kcp::fec::tests::{Chance, groups, heard, knowing, segments};
+use crate::wire::kcp::fec::{Encoder, HEADER, mul_acc_scalar};
+use crate::wire::kcp::outbox::Outbox;
 
 fn shards(data: u8, parity: u8) -> Shards {
     Shards::new(data, parity).unwrap()
-}
-
-fn knowing(shards: Shards) -> Decoder {
-    Decoder::new(mul_acc_scalar, Some(shards))
 }
 
 #[test]
@@ -237,7 +235,7 @@ fn after_a_rest_the_decoder_goes_on() {
 fn other_shards_than_hinted_are_recovered_once_they_are_seen_through() {
     for (data, parity) in [(5, 2), (3, 1), (20, 5), (1, 1), (10, 4), (11, 3)] {
         let frames = groups(shards(data, parity), 0, 60, 40);
-        let mut decoder = knowing(shards(10, 3));
+        let mut decoder = Decoder::new(mul_acc_scalar, Some(shards(10, 3)));
         let group = frames.len() / 60;
         let mut recovered = 0;
         for frames in frames.chunks(2 * group) {
@@ -246,6 +244,58 @@ fn other_shards_than_hinted_are_recovered_once_they_are_seen_through() {
         assert_eq!(decoder.shards(), Some(shards(data, parity)));
         assert!(recovered >= 24, "{data}/{parity}: {recovered} of 30");
     }
+}
+
+#[test]
+fn a_hint_that_is_wrong_makes_up_no_frame() {
+    let mut chance = Chance(3);
+    let codes = [(10, 3), (5, 2), (3, 1), (1, 1), (2, 2), (20, 5), (11, 3)]
+        .map(|(data, parity)| shards(data, parity));
+    for (hint, real) in codes.iter().flat_map(|&hint| codes.map(|real| (hint, real))) {
+        for _ in 0..200 {
+            let frames = alike(real, 40);
+            let came: Vec<_> = frames.iter().filter(|_| chance.below(5) > 0).collect();
+            let mut decoder = Decoder::new(mul_acc_scalar, Some(hint));
+            for made in heard(&mut decoder, came) {
+                assert!(
+                    frames.iter().any(|frame| segments(frame).as_ref() == Some(&made)),
+                    "{hint:?} {real:?}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn a_hint_that_is_right_is_certain_after_a_few_groups_and_recovers_from_then_on() {
+    for (data, parity) in [(10, 3), (3, 1), (1, 1), (20, 5)] {
+        let frames = alike(shards(data, parity), 100);
+        let mut decoder = Decoder::new(mul_acc_scalar, Some(shards(data, parity)));
+        heard(&mut decoder, frames.iter().take(60));
+        assert_eq!(decoder.certain(), Some(shards(data, parity)));
+        let group = usize::from(data + parity);
+        let next = 60_usize.next_multiple_of(group);
+        assert_eq!(heard(&mut decoder, &frames[next + 1..next + group]).len(), 1, "{data}/{parity}");
+    }
+}
+
+/// At least so many frames of segments that differ in number and payload only, as those of a bulk transfer do.
+fn alike(shards: Shards, count: u32) -> Vec<Vec<u8>> {
+    let mut encoder = Encoder::new(shards, mul_acc_scalar, 0);
+    let (mut out, mut frames) = (Outbox::default(), Vec::new());
+    for sn in 0..count {
+        let mut frame = vec![0; HEADER];
+        frame.extend([7, 7, 7, 7, 81, 0, 0, 1, 9, 9, 9, 9]);
+        frame.extend(sn.to_le_bytes());
+        frame.extend([0, 0, 0, 0, 8, 0, 0, 0]);
+        frame.extend((u64::from(sn) * 0x0123_4567_89ab_cdef).to_le_bytes());
+        encoder.data(Tick(1), &mut frame);
+        frames.push(frame);
+        out.clear();
+        encoder.parity(&mut out, 0, true);
+        frames.extend(out.iter().map(<[u8]>::to_vec));
+    }
+    frames
 }
 
 fn shuffle(order: &mut [usize], chance: &mut Chance) {

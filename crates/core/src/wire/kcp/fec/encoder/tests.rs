@@ -155,6 +155,21 @@ fn a_rest_gives_everything_back_and_spoils_the_begun_group_only() {
 }
 
 #[test]
+fn other_shards_begin_a_group_of_their_own_behind_all_frames_so_far() {
+    let (three, five) = (Shards::new(10, 3).unwrap(), Shards::new(5, 2).unwrap());
+    for (sent, first) in [(0, 0), (1, 7), (7, 7), (8, 14), (10, 14), (11, 14), (12, 21)] {
+        let mut encoder = Encoder::new(three, mul_acc_scalar, 0);
+        send(&mut encoder, &vec![3; sent]);
+        encoder.change(five);
+        let mut fresh = Encoder::new(five, mul_acc_scalar, first);
+        assert_eq!(send(&mut encoder, &[1; 12]), send(&mut fresh, &[1; 12]), "after {sent}");
+    }
+    let mut last = Encoder::new(three, mul_acc_scalar, three.paws() - 1);
+    last.change(Shards::new(200, 56).unwrap());
+    assert_eq!(seqid(&send(&mut last, &[0])[0]), 0, "there is no whole group up to the wrap");
+}
+
+#[test]
 fn nothing_is_allocated_after_the_first_group() {
     let mut encoder = Encoder::new(Shards::new(10, 3).unwrap(), mul_acc_scalar, 0);
     send(&mut encoder, &[0; 10]);
