@@ -8,6 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+pub mod serve;
+
 /// A listening endpoint. Dropping it stops it and cuts its connections.
 #[derive(Debug)]
 pub struct Endpoint {
@@ -104,7 +106,11 @@ where
             return;
         }
         let stream = match accepted {
-            Ok((stream, _)) => Arc::new(stream),
+            Ok((stream, _)) => {
+                // Small answers leave at once; a socket that is closed already will tell its service.
+                stream.set_nodelay(true).ok();
+                Arc::new(stream)
+            }
             Err(error) if matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::ConnectionAborted) => {
                 continue;
             }
@@ -124,114 +130,6 @@ where
         });
         if spawned.is_err() {
             shared.open().remove(&id);
-        }
-    }
-}
-
-/// What an endpoint may do with a connection.
-pub mod serve {
-    use std::io::{self, Read, Write};
-    use std::net::{Shutdown, TcpStream};
-    use std::time::{Duration, Instant};
-
-    use crate::message::read_message;
-
-    /// The greeting of [`hello_world`].
-    pub const HELLO_WORLD: &[u8] = b"hello world\n";
-
-    /// Sends back what comes, then ends its own direction.
-    ///
-    /// # Errors
-    /// Whatever the connection fails with.
-    pub fn echo(mut stream: &TcpStream) -> io::Result<()> {
-        stream.set_nodelay(true)?;
-        let mut buffer = vec![0; 64 << 10];
-        loop {
-            match stream.read(&mut buffer)? {
-                0 => return stream.shutdown(Shutdown::Write),
-                read => stream.write_all(&buffer[..read])?,
-            }
-        }
-    }
-
-    /// Reads to the end and drops it all.
-    ///
-    /// # Errors
-    /// Whatever the connection fails with.
-    pub fn sink(mut stream: &TcpStream) -> io::Result<()> {
-        let mut buffer = vec![0; 64 << 10];
-        while stream.read(&mut buffer)? != 0 {}
-        Ok(())
-    }
-
-    /// Sends zeros until the other side is gone.
-    ///
-    /// # Errors
-    /// Whatever the connection fails with; it has no other end.
-    pub fn source(mut stream: &TcpStream) -> io::Result<()> {
-        let buffer = vec![0; 64 << 10];
-        loop {
-            stream.write_all(&buffer)?;
-        }
-    }
-
-    /// Returns a service that sends [`HELLO_WORLD`] at each `interval` and hands each length-prefixed message
-    /// that comes to `told`.
-    ///
-    /// One thread does both: between two greetings it reads, and a message cut by the moment of a greeting is
-    /// kept and read on.
-    pub fn hello_world<T>(interval: Duration, told: T) -> impl Fn(&TcpStream) -> io::Result<()> + Send + Sync
-    where
-        T: Fn(&TcpStream, &[u8]) + Send + Sync,
-    {
-        move |stream: &TcpStream| {
-            let mut due = Instant::now();
-            let mut seen = Vec::new();
-            loop {
-                let now = Instant::now();
-                if now >= due {
-                    (&mut &*stream).write_all(HELLO_WORLD)?;
-                    due = now + interval;
-                    continue;
-                }
-                stream.set_read_timeout(Some(due - now))?;
-                if !read_some(stream, &mut seen)? {
-                    return Ok(());
-                }
-                while let Some(message) = take_message(&mut seen)? {
-                    told(stream, &message);
-                }
-            }
-        }
-    }
-
-    /// Reads once; `false` at the end of the stream. A time-out counts as nothing read.
-    fn read_some(mut stream: &TcpStream, seen: &mut Vec<u8>) -> io::Result<bool> {
-        let mut buffer = [0; 4096];
-        match stream.read(&mut buffer) {
-            Ok(0) => Ok(false),
-            Ok(read) => {
-                seen.extend_from_slice(&buffer[..read]);
-                Ok(true)
-            }
-            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
-                Ok(true)
-            }
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Takes one whole message off the front.
-    fn take_message(seen: &mut Vec<u8>) -> io::Result<Option<Vec<u8>>> {
-        let mut rest = &seen[..];
-        match read_message(&mut rest) {
-            Ok(message) => {
-                let taken = seen.len() - rest.len();
-                seen.drain(..taken);
-                Ok(message)
-            }
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
-            Err(error) => Err(error),
         }
     }
 }
