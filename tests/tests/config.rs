@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
-use std::net::TcpStream;
+use std::net::{TcpStream, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -51,8 +51,12 @@ fn every_good_config_starts_and_ends() {
         let text = anywhere(&std::fs::read_to_string(root().join(&name)).unwrap());
         let gate = Gate::start(&text);
         for listener in Config::parse(&text, &name, &|_| None).unwrap().listeners {
-            if listener.protocol != Protocol::Kcp {
-                drop(TcpStream::connect(gate.listener(listener.name.as_str())).unwrap());
+            let address = gate.listener(listener.name.as_str());
+            if listener.protocol == Protocol::Kcp {
+                // Somebody is there: nobody else gets the port.
+                assert!(UdpSocket::bind(address).is_err(), "{name}: {address}");
+            } else {
+                drop(TcpStream::connect(address).unwrap());
             }
         }
         assert_eq!(gate.terminate(), 0, "{name}");

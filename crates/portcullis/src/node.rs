@@ -108,7 +108,7 @@ impl Node {
     /// Stops listening, once what waits at the listeners is taken.
     pub(crate) fn stop_accepting(&mut self) {
         // A socket listens as long as anyone holds it.
-        self.sockets = Sockets::default();
+        self.sockets = Sockets::none(0);
         self.proxy.stop_accepting();
     }
 
@@ -184,7 +184,7 @@ fn prepare(source: ConfigFile, before: &Before<'_>, maximum: u32) -> Result<Prep
     let ConfigFile { path, text, config } = source;
     let config = Arc::new(config);
     let (mut unbound, mut wrong) = (Vec::new(), Vec::new());
-    let nothing = Sockets::default();
+    let nothing = Sockets::none(workers(&config));
     let sockets = before.sockets.unwrap_or(&nothing).bind_more(&config);
     let sockets = sockets.map_err(|errors| unbound.extend(errors.iter().map(|error| told(error)))).ok();
     let admin = config.admin.as_ref().map(|admin| AdminSocket::bind(admin, before.admin)).transpose();

@@ -11,6 +11,7 @@ use portcullis_sys::wake::Wake;
 
 use crate::handle::Service;
 use crate::meter::Meter;
+use crate::sockets::Port;
 
 /// Connections taken at one door in one turn; then sessions have their turn.
 const BATCH: usize = 64;
@@ -88,10 +89,8 @@ impl Doors {
             gone.iter().try_for_each(|door| poller.remove(&*door.socket))?;
         }
         for bound in service.sockets.iter() {
-            let meter = service.meters.iter().find(|meter| *meter.name() == bound.listener);
-            if let (Some(plan), Some(meter)) = (service.snapshot.listener(&bound.listener), meter) {
-                let (socket, plan) = (Arc::clone(&bound.socket), Arc::clone(plan));
-                self.open.push(Arc::new(Door { socket, plan, meter: Arc::clone(meter) }));
+            if let (Port::Stream(socket), Some((plan, meter))) = (&bound.port, service.behind(bound)) {
+                self.open.push(Arc::new(Door { socket: Arc::clone(socket), plan, meter }));
             }
         }
         gone.retain(|old| !self.open.iter().any(|new| Arc::ptr_eq(&new.socket, &old.socket)));

@@ -10,14 +10,15 @@ use portcullis_core::endpoint::HostName;
 use portcullis_core::limit::bucket::FailedDials;
 use portcullis_core::name::ListenerName;
 use portcullis_core::outcome::{Ended, Reason, SessionId};
-use portcullis_core::snapshot::Snapshot;
+use portcullis_core::snapshot::{ListenerPlan, Snapshot};
+use portcullis_sys::random;
 use portcullis_sys::wake::Wake;
 
 use crate::admission::Admission;
 use crate::meter::{Counts, Meter};
 use crate::outlet::Outlet;
 use crate::session::Arrival;
-use crate::sockets::Sockets;
+use crate::sockets::{Bound, Sockets};
 
 /// How many questions may wait for the control plane.
 const QUESTIONS: usize = 4096;
@@ -47,6 +48,8 @@ pub(crate) struct Shared {
     pub(crate) loads: Vec<AtomicU32>,
     /// Does a worker wait for room?
     pub(crate) someone_paused: AtomicBool,
+    /// Begins every worker's row of nonces.
+    pub(crate) nonce_seed: [u8; 32],
     failed_dials: Mutex<Option<(u32, Arc<FailedDials>)>>,
 }
 
@@ -75,6 +78,15 @@ pub(crate) struct Service {
     pub(crate) snapshot: Arc<Snapshot>,
     pub(crate) sockets: Sockets,
     pub(crate) meters: Vec<Arc<Meter>>,
+}
+
+impl Service {
+    /// What is behind a port: its listener's plan and counters.
+    pub(crate) fn behind(&self, bound: &Bound) -> Option<(Arc<ListenerPlan>, Arc<Meter>)> {
+        let plan = self.snapshot.listener(&bound.listener)?;
+        let meter = self.meters.iter().find(|meter| *meter.name() == bound.listener)?;
+        Some((Arc::clone(plan), Arc::clone(meter)))
+    }
 }
 
 /// A question of a session to the control plane.
@@ -173,6 +185,7 @@ impl Shared {
             bugs: AtomicU64::new(0),
             loads: (0..workers).map(|_| AtomicU32::new(0)).collect(),
             someone_paused: AtomicBool::new(false),
+            nonce_seed: random::bytes()?,
             failed_dials: Mutex::new(None),
         })
     }

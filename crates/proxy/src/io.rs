@@ -8,13 +8,18 @@ use std::time::{Duration, Instant, SystemTime};
 
 use portcullis_core::limit::bucket::FailedDials;
 use portcullis_core::wheel::Tick;
+use portcullis_core::wire::kcp::crypt::NonceSource;
+use portcullis_sys::datagram::Inbox;
 use portcullis_sys::epoll::Poller;
+use portcullis_sys::random;
 use portcullis_sys::splice::Pipe;
 
 use crate::handle::{Event, Question, Shared, Told};
 use crate::leg::Leg;
 use crate::near::Near;
+use crate::post::Post;
 use crate::ring::Lent;
+use crate::shards::Shards;
 
 /// The read buffer of a worker, in bytes.
 pub(crate) const BUFFER: usize = 64 * 1024;
@@ -46,10 +51,18 @@ pub(crate) struct Io {
     pub(crate) expensive: usize,
     pub(crate) questions: Vec<Question>,
     pub(crate) told: Vec<Told>,
+    pub(crate) shards: Shards,
+    /// What goes out on a socket of its own.
+    pub(crate) post: Post,
+    /// What came in on one.
+    pub(crate) inbox: Inbox,
+    pub(crate) nonces: NonceSource,
+    pub(crate) dice: Dice,
 }
 
 impl Io {
     pub(crate) fn new(worker: u16, shared: Arc<Shared>, clock: Clock) -> io::Result<Self> {
+        let nonces = NonceSource::new(&shared.nonce_seed, worker);
         Ok(Self {
             worker,
             poller: Poller::new()?,
@@ -65,6 +78,11 @@ impl Io {
             expensive: EXPENSIVE,
             questions: Vec::new(),
             told: Vec::new(),
+            shards: Shards::default(),
+            post: Post::default(),
+            inbox: Inbox::default(),
+            nonces,
+            dice: Dice::default(),
         })
     }
 
@@ -102,10 +120,40 @@ impl Io {
         Tick(self.now.0 + 1)
     }
 
-    /// Hands over what this turn has asked and told.
+    /// Hands over what this turn has to send, has asked and has told.
     pub(crate) fn end_turn(&mut self) {
+        self.shards.flush();
         self.shared.questions.put(&mut self.questions);
         self.shared.endings.put(&mut self.told);
+    }
+}
+
+/// Numbers that nobody can foretell, drawn from the kernel by the page.
+#[derive(Debug)]
+pub(crate) struct Dice {
+    drawn: [u8; 256],
+    left: usize,
+}
+
+impl Default for Dice {
+    fn default() -> Self {
+        Self { drawn: [0; 256], left: 0 }
+    }
+}
+
+impl Dice {
+    /// The next one.
+    ///
+    /// # Errors
+    /// The kernel's, when it has none.
+    pub(crate) fn throw(&mut self) -> io::Result<u32> {
+        if self.left == 0 {
+            self.drawn = random::bytes()?;
+            self.left = self.drawn.len() / 4;
+        }
+        self.left -= 1;
+        let place = 4 * self.left;
+        Ok(u32::from_le_bytes(std::array::from_fn(|index| self.drawn[place + index])))
     }
 }
 

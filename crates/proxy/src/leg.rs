@@ -4,6 +4,7 @@
 //! payload and gives it units of payload, and everything a protocol wants for itself (pongs, closes)
 //! stays inside. Every method makes progress or says why not; none blocks.
 
+mod kcp;
 mod open;
 mod wire;
 mod ws;
@@ -19,6 +20,7 @@ use portcullis_sys::epoll::{Event, Poller};
 use portcullis_sys::socket::Socket;
 
 use crate::ring::{Lent, Ring};
+pub(crate) use kcp::{Kcp, Newcomer, Terms};
 pub(crate) use open::{Established, Opened, message};
 use wire::Wire;
 pub(crate) use ws::Ws;
@@ -29,8 +31,15 @@ pub(crate) struct Leg {
     wire: Wire,
     codec: Codec,
     ring: Option<Box<Ring>>,
-    unread: Option<Box<[u8]>>,
+    unread: Option<Box<Unread>>,
     state: State,
+}
+
+/// Bytes that were read too far, and how many of them were received since.
+#[derive(Debug)]
+struct Unread {
+    bytes: Box<[u8]>,
+    received: usize,
 }
 
 /// What is spoken on the transport.
@@ -108,8 +117,11 @@ const GATHERED: usize = 32 * 1024;
 impl Leg {
     /// A leg on a connected (or connecting) socket.
     pub(crate) fn tcp(socket: Socket) -> Self {
-        let state = State::default();
-        Self { wire: Wire::Tcp(socket), codec: Codec::Raw, ring: None, unread: None, state }
+        Self::on(Wire::Tcp(socket))
+    }
+
+    fn on(wire: Wire) -> Self {
+        Self { wire, codec: Codec::Raw, ring: None, unread: None, state: State::default() }
     }
 
     /// A leg on a connection that a client made. Where a client speaks first it has often done so already.
@@ -126,6 +138,9 @@ impl Leg {
 
     /// Takes note of what the poller saw.
     pub(crate) fn note(&mut self, event: &Event) {
+        if !self.wire.note(event) {
+            return;
+        }
         self.state.may_read |= event.readable;
         self.state.end_queued |= event.ended || event.urgent;
         self.state.hung_up |= event.broken;
@@ -135,7 +150,7 @@ impl Leg {
     /// Gives bytes back that were read too far; they are the next that are received.
     pub(crate) fn put_back(&mut self, unread: Box<[u8]>) {
         if !unread.is_empty() {
-            self.unread = Some(unread);
+            self.unread = Some(Box::new(Unread { bytes: unread, received: 0 }));
         }
     }
 
@@ -194,7 +209,7 @@ impl Leg {
 
     /// Does it hold bytes that could not be sent yet?
     pub(crate) fn is_blocked(&self) -> bool {
-        self.ring.is_some()
+        self.ring.is_some() || !self.wire.has_room()
     }
 
     /// Marks the connection as broken, as a failed write has shown. What the peer sent before is still
@@ -217,10 +232,14 @@ impl Leg {
 
     /// Reads wire bytes into `buffer`.
     pub(crate) fn receive(&mut self, buffer: &mut [u8]) -> Received {
-        if let Some(unread) = self.unread.take() {
-            let count = unread.len().min(buffer.len());
-            buffer[..count].copy_from_slice(&unread[..count]);
-            self.put_back(unread[count..].into());
+        if let Some(unread) = &mut self.unread {
+            let left = &unread.bytes[unread.received..];
+            let count = left.len().min(buffer.len());
+            buffer[..count].copy_from_slice(&left[..count]);
+            unread.received += count;
+            if unread.received == unread.bytes.len() {
+                self.unread = None;
+            }
             return Received::Some(count);
         }
         match self.wire.recv(buffer) {
@@ -257,6 +276,12 @@ impl Leg {
         lent: &mut Lent,
         mut sink: impl FnMut(Unit<'_>, &mut Lent),
     ) -> Received {
+        if self.unread.is_none()
+            && matches!(self.codec, Codec::Raw)
+            && let Some(received) = self.read_stream(lent, &mut sink)
+        {
+            return received;
+        }
         let received = self.receive(buffer);
         let (Received::Some(count) | Received::Last(count)) = received else { return received };
         let Codec::Ws(ws) = &mut self.codec else {
@@ -374,6 +399,25 @@ impl Leg {
         }
     }
 
+    /// Sends many pieces of a stream with one call, behind what is kept. A leg without a codec only.
+    pub(crate) fn write_run(&mut self, run: &[&[u8]], lent: &mut Lent) {
+        let mut sent = 0;
+        if self.ring.is_none() && !self.state.shut && !self.state.broken {
+            sent = match self.wire.send_run(run) {
+                Ok(sent) => sent,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
+                Err(_) => return self.mark_broken(),
+            };
+        }
+        for part in run {
+            let skip = sent.min(part.len());
+            sent -= skip;
+            if skip < part.len() {
+                self.write_wire([&[], &[], &part[skip..]], lent);
+            }
+        }
+    }
+
     /// Sends what is kept, then what the codec itself has to say.
     pub(crate) fn flush(&mut self, lent: &mut Lent) {
         if let Some(ring) = &mut self.ring {
@@ -409,7 +453,7 @@ impl Leg {
 
     /// Can our direction end while the peer's goes on?
     pub(crate) fn can_half_close(&self) -> bool {
-        matches!(self.codec, Codec::Raw)
+        matches!(self.codec, Codec::Raw) && self.wire.can_half_close()
     }
 
     /// Ends our direction. Call when nothing is kept.

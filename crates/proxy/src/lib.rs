@@ -14,9 +14,11 @@ mod line;
 mod meter;
 mod near;
 mod outlet;
+mod post;
 mod relay;
 mod ring;
 mod session;
+mod shards;
 mod sockets;
 mod tenants;
 mod worker;
@@ -27,7 +29,7 @@ use std::thread::JoinHandle;
 use portcullis_core::snapshot::Snapshot;
 
 pub use handle::{Asked, Event, NameError, Opened, ProxyHandle, Question, Told};
-pub use meter::{Counts, ListenerCounts};
+pub use meter::{Counts, KcpCounts, ListenerCounts, RTT_BOUNDS};
 pub use outlet::Outlet;
 pub use sockets::{BindError, Sockets};
 

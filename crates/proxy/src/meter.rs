@@ -1,9 +1,14 @@
 //! Counters: one padded block per worker and listener, written by that worker only, summed by a scrape.
 
+mod kcp;
+
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use portcullis_core::name::ListenerName;
 use portcullis_core::outcome::Reason;
+
+pub(crate) use kcp::KcpCell;
+pub use kcp::{KcpCounts, RTT_BOUNDS};
 
 /// A count that one thread writes and any may read.
 #[derive(Debug, Default)]
@@ -38,6 +43,7 @@ pub(crate) struct Cell {
     pub(crate) spliced_bytes: Count,
     refused: [Count; Reason::ALL.len()],
     closed: [Count; Reason::ALL.len()],
+    pub(crate) kcp: KcpCell,
 }
 
 impl Cell {
@@ -93,6 +99,7 @@ impl Meter {
             spliced_bytes: sum(|cell| &cell.spliced_bytes),
             refused: by_reason(|cell| &cell.refused),
             closed: by_reason(|cell| &cell.closed),
+            kcp: KcpCounts::sum(&self.cells),
         }
     }
 }
@@ -120,6 +127,8 @@ pub struct ListenerCounts {
     pub refused: Vec<(Reason, u64)>,
     /// Sessions that were open, by reason of their end; reasons that did not happen are left out.
     pub closed: Vec<(Reason, u64)>,
+    /// What is counted of KCP; all zero where nobody speaks it.
+    pub kcp: KcpCounts,
 }
 
 /// Everything the data plane counts, summed at one moment.

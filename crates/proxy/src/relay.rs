@@ -15,6 +15,7 @@ use portcullis_sys::splice::Pipe;
 
 use crate::io::Io;
 use crate::leg::Leg;
+use crate::ring::Lent;
 
 /// Reads of one direction in one turn; then others have their turn.
 const READS: usize = 16;
@@ -78,6 +79,13 @@ impl Flow {
             }
         }
         Pumped::Spent
+    }
+
+    /// Writes what came in one batch, from where it lies; what `to` has no room for is kept.
+    pub(crate) fn hand_over(&mut self, run: &[&[u8]], to: &mut Leg, lent: &mut Lent) {
+        self.bytes += run.iter().map(|part| part.len() as u64).sum::<u64>();
+        self.heard = true;
+        to.write_run(run, lent);
     }
 
     /// Are bytes in the pipe that the target has not taken yet?

@@ -2,17 +2,17 @@
 //!
 //! One explicit struct from accept to the end, stepped by its worker whenever something may have
 //! changed. What comes before the first byte is relayed is told in [`open`] with the pure machine in
-//! `core/opening.rs`; how a session ends is told in [`close`].
+//! `core/opening.rs`; what happens while bytes flow in [`relay`], how a session ends in [`close`].
 
 mod close;
 mod open;
+mod relay;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use portcullis_core::config::Idle;
 use portcullis_core::outcome::{Ended, Reason, SessionId};
 use portcullis_core::snapshot::{Lease, ListenerPlan, Snapshot};
 use portcullis_core::wheel::Tick;
@@ -21,9 +21,9 @@ use portcullis_sys::epoll::Event;
 use crate::admission::Permit;
 use crate::handle::{Opened, Told};
 use crate::io::Io;
-use crate::leg::{Codec, Leg};
+use crate::leg::{Kcp, Leg};
 use crate::meter::Meter;
-use crate::relay::{Flow, Pumped};
+use crate::relay::Flow;
 use close::{Parting, Resetting};
 use open::Gate;
 
@@ -62,6 +62,9 @@ pub(crate) struct Session {
 
 /// How long a session is young. What only a lasting one needs is not set up for a young one.
 const YOUNG: Duration = Duration::from_secs(10);
+
+/// Nobody forges so many bytes for one session.
+const GROWN_BYTES: u64 = 16 * 1024;
 
 /// Where the story is.
 #[derive(Debug)]
@@ -155,6 +158,42 @@ impl Session {
         }
     }
 
+    /// Its client's conversation, if it speaks by datagrams.
+    pub(crate) fn talk(&self) -> Option<&Kcp> {
+        self.client.talk()
+    }
+
+    /// The counters of its listener.
+    pub(crate) fn meter(&self) -> &Meter {
+        &self.meter
+    }
+
+    /// Takes a datagram of its client. With `zero_copy` payload that may go straight to the endpoint goes to
+    /// `run`, to be handed over before the next step.
+    pub(crate) fn handle_datagram<'b>(&mut self, now: Tick, plain: &'b [u8], run: &mut Vec<&'b [u8]>) {
+        let straight = self.plan.settings.zero_copy
+            && matches!(self.phase, Phase::Relaying)
+            && !self.up.holds_bytes()
+            && self.endpoint.as_ref().is_some_and(|to| to.plain().is_some() && !to.is_blocked());
+        self.client.handle_datagram(now, plain, straight.then_some(run));
+    }
+
+    /// Writes what came in one batch to the endpoint, from where it lies.
+    pub(crate) fn hand_over(&mut self, run: &[&[u8]], io: &mut Io) {
+        let before = self.moved_bytes();
+        let Some(endpoint) = &mut self.endpoint else { return };
+        self.up.hand_over(run, endpoint, &mut io.lent);
+        self.count(before, io);
+    }
+
+    /// Need its address be doubted no more? It echoed a secret of ours, has sent what no forger would spend,
+    /// or goes on for longer than one would.
+    pub(crate) fn is_grown(&self) -> bool {
+        let is_proven = self.talk().is_none_or(Kcp::is_proven);
+        let heard = self.client.heard_at().unwrap_or(self.began);
+        is_proven || self.up.bytes >= GROWN_BYTES || heard >= self.began.after(YOUNG)
+    }
+
     /// Was it ever open?
     fn was_open(&self) -> bool {
         self.opened != Tick::NEVER
@@ -177,7 +216,11 @@ impl Session {
 
     /// Goes on as far as possible.
     pub(crate) fn step(&mut self, io: &mut Io) -> Step {
+        if let Phase::Over(_) = self.phase {
+            return Step::Over; // it was cut: nothing more is said
+        }
         let before = self.moved_bytes();
+        let more = self.listen(io);
         let step = match &self.phase {
             Phase::Opening(_) => self.open(io),
             Phase::Relaying => self.relay(io),
@@ -186,11 +229,36 @@ impl Session {
             Phase::Over(_) => Step::Over,
         };
         self.count(before, io);
-        step
+        match step {
+            Step::Wait if self.speak(io) || more => Step::Again,
+            Step::Wait => Step::Wait,
+            Step::Again | Step::Over => {
+                self.speak(io);
+                step
+            }
+        }
+    }
+
+    /// Takes what came for legs with a socket of their own; true: there may be more.
+    fn listen(&mut self, io: &mut Io) -> bool {
+        let cell = &self.meter.cell(usize::from(io.worker)).kcp;
+        self.endpoint.as_mut().is_some_and(|endpoint| endpoint.pull(io, cell))
+    }
+
+    /// Lets conversations say what is due; true: one was found dead just now.
+    fn speak(&mut self, io: &mut Io) -> bool {
+        let cell = &self.meter.cell(usize::from(io.worker)).kcp;
+        let client_died = self.client.speak(io, cell);
+        client_died | self.endpoint.as_mut().is_some_and(|endpoint| endpoint.speak(io, cell))
     }
 
     /// The moment at which it wants to be stepped, whatever happens.
     pub(crate) fn poll_timeout(&self) -> Tick {
+        let legs = self.endpoint.as_ref().map_or(Tick::NEVER, Leg::poll_timeout);
+        self.phase_timeout().min(legs).min(self.client.poll_timeout())
+    }
+
+    fn phase_timeout(&self) -> Tick {
         match &self.phase {
             Phase::Opening(gate) => gate.poll_timeout(),
             Phase::Relaying => self.relay_timeout(),
@@ -198,189 +266,6 @@ impl Session {
             Phase::Parting(parting) => parting.poll_timeout(),
             Phase::Over(_) => Tick::NEVER,
         }
-    }
-
-    /// Moves what there is, passes ends on, and sees to silence.
-    fn relay(&mut self, io: &mut Io) -> Step {
-        let Some(endpoint) = &mut self.endpoint else { return self.over(Reason::Bug) };
-        let zero_copy = self.plan.settings.zero_copy;
-        self.client.flush(&mut io.lent);
-        endpoint.flush(&mut io.lent);
-        let mut spent = false;
-        if self.client.may_read() || self.up.holds_bytes() {
-            match self.up.pump(&mut self.client, endpoint, zero_copy, io) {
-                Pumped::Violation(reason) => return self.part(reason, io),
-                Pumped::Spent => spent = true,
-                Pumped::Drained | Pumped::Blocked | Pumped::Ended => {}
-            }
-        }
-        if endpoint.may_read() || self.down.holds_bytes() {
-            match self.down.pump(endpoint, &mut self.client, zero_copy, io) {
-                Pumped::Violation(reason) => return self.part(reason, io),
-                Pumped::Spent => spent = true,
-                Pumped::Drained | Pumped::Blocked | Pumped::Ended => {}
-            }
-        }
-        spent |= self.has_unheard_break();
-        self.notice_breaks(io.now);
-        self.hear(io.now);
-        match self.pass_ends_on(io) {
-            Step::Wait if spent => Step::Again,
-            Step::Wait if matches!(self.phase, Phase::Relaying) && io.now >= self.relay_timeout() => {
-                self.relay_due(io)
-            }
-            step => step,
-        }
-    }
-
-    /// Did a write fail on a leg that has more to be read before its break? No event will tell again.
-    fn has_unheard_break(&self) -> bool {
-        let Some(endpoint) = &self.endpoint else { return false };
-        let unheard = |from: &Leg, to: &Leg, flow: &Flow| {
-            from.is_broken() && from.may_read() && !to.is_blocked() && !flow.holds_bytes()
-        };
-        unheard(&self.client, endpoint, &self.up) || unheard(endpoint, &self.client, &self.down)
-    }
-
-    /// A break after the peer's end is told by no read. One behind bytes for which the other side has no
-    /// room is passed on after a second, and the bytes are lost with it, as they would be in a kernel.
-    fn notice_breaks(&mut self, now: Tick) {
-        let Some(endpoint) = &mut self.endpoint else { return };
-        let mut waits = false;
-        for leg in [&mut self.client, endpoint] {
-            if leg.has_failed() && leg.has_ended() {
-                leg.mark_broken();
-            } else if leg.has_failed() && now >= self.broke {
-                leg.mark_broken();
-                leg.mark_ended();
-            } else {
-                waits |= leg.has_failed();
-            }
-        }
-        if waits && self.broke == Tick::NEVER {
-            self.broke = now.after(close::RESET_WITHIN);
-        }
-    }
-
-    /// Has the peer taken anything since silence was last looked at?
-    fn is_still_taking(&mut self) -> bool {
-        let owed = self.client.unacknowledged() + self.endpoint.as_ref().map_or(0, Leg::unacknowledged);
-        let owed = u32::try_from(owed).unwrap_or(u32::MAX);
-        let less = owed > 0 && owed < self.owed;
-        self.owed = owed;
-        less
-    }
-
-    /// Notes whose bytes were heard in this step.
-    fn hear(&mut self, now: Tick) {
-        let either = self.plan.settings.idle == Idle::Either;
-        if self.up.heard || (either && self.down.heard) {
-            self.heard = now;
-        }
-        // What is dropped because its reader has gone is no progress.
-        if self.up.heard || (self.down.heard && !self.client.is_shut()) {
-            self.moved = now;
-            self.owed = u32::MAX;
-        }
-        self.up.heard = false;
-        self.down.heard = false;
-    }
-
-    /// A direction that has ended is ended towards the other leg, after every byte; a break is a break.
-    fn pass_ends_on(&mut self, io: &mut Io) -> Step {
-        let Some(endpoint) = &mut self.endpoint else { return self.over(Reason::Bug) };
-        let (client_ended, endpoint_ended) = (self.client.has_ended(), endpoint.has_ended());
-        if !client_ended && !endpoint_ended {
-            return Step::Wait;
-        }
-        if self.first_end.is_none() {
-            self.moved = io.now; // the timeout of a half-close counts from the end
-        }
-        let client_said = if self.client.is_broken() { Reason::ClientReset } else { Reason::ClientEnded };
-        let endpoint_said = if endpoint.is_broken() { Reason::EndpointReset } else { Reason::EndpointEnded };
-        let first = *self.first_end.get_or_insert(if client_ended { client_said } else { endpoint_said });
-        let client_broke = client_ended && self.client.is_broken();
-        let endpoint_broke = endpoint_ended && endpoint.is_broken();
-        match (client_broke, endpoint_broke) {
-            (true, true) => return self.over(first),
-            (true, false) => return self.reset_other(Side::Endpoint, client_said, io),
-            (false, true) => return self.reset_other(Side::Client, endpoint_said, io),
-            (false, false) => {}
-        }
-        let up_done = client_ended && !self.up.holds_bytes() && !endpoint.is_blocked();
-        let down_done = endpoint_ended && !self.down.holds_bytes() && !self.client.is_blocked();
-        if up_done && down_done && self.client.can_half_close() {
-            return self.over(first);
-        }
-        if up_done {
-            endpoint.shut();
-        }
-        if !self.client.can_half_close() && (down_done || (client_ended && !self.client.is_blocked())) {
-            return self.ws_ended(up_done && down_done, endpoint_ended, io);
-        }
-        if down_done {
-            self.client.shut();
-        }
-        Step::Wait
-    }
-
-    /// A WebSocket cannot end one direction. Endpoint's end: everything, then close 1000. Client's close:
-    /// answered; the endpoint reads its end, and what it still says is dropped.
-    fn ws_ended(&mut self, both: bool, endpoint_ended: bool, io: &mut Io) -> Step {
-        if both || (endpoint_ended && !self.client.has_ended()) {
-            return self.part(self.first_end.unwrap_or(Reason::EndpointEnded), io);
-        }
-        if self.client.has_ended() && !self.client.is_blocked() {
-            self.client.shut();
-        }
-        Step::Wait
-    }
-
-    /// The next moment that matters while relaying.
-    fn relay_timeout(&self) -> Tick {
-        let settings = &self.plan.settings;
-        let client_ended = self.client.has_ended();
-        let endpoint_ended = self.endpoint.as_ref().is_some_and(Leg::has_ended);
-        if client_ended || endpoint_ended {
-            return self.moved.after(settings.half_close_timeout).min(self.broke);
-        }
-        let mut idle = self.heard.after(settings.idle_timeout).min(self.broke);
-        if !self.lasting {
-            idle = idle.min(self.opened.after(YOUNG));
-        }
-        match &settings.ws {
-            Some(ws) => idle.min(self.heard.max(self.pinged).after(ws.ping_interval)),
-            None => idle,
-        }
-    }
-
-    fn relay_due(&mut self, io: &mut Io) -> Step {
-        if self.first_end.is_some() {
-            if self.is_still_taking() {
-                self.moved = io.now;
-                return Step::Wait;
-            }
-            return self.part(Reason::HalfCloseTimeout, io);
-        }
-        if io.now >= self.heard.after(self.plan.settings.idle_timeout) {
-            // A WebSocket's pong may wait behind a download that is under way.
-            if self.plan.settings.ws.is_some() && self.is_still_taking() {
-                self.heard = io.now;
-                return Step::Wait;
-            }
-            return self.part(Reason::Idle, io);
-        }
-        if let (false, Some(endpoint)) = (self.lasting, &self.endpoint) {
-            endpoint.keep_watch();
-            self.lasting = true;
-            return Step::Wait;
-        }
-        if let Codec::Ws(ws) = self.client.codec() {
-            ws.ping();
-            self.pinged = io.now;
-            self.client.flush(&mut io.lent);
-        }
-        Step::Wait
     }
 
     /// Payload bytes moved so far: up, down, and of both those that were spliced.
@@ -421,6 +306,11 @@ impl Session {
         let reason = if let Phase::Over(reason) = self.phase { reason } else { Reason::Bug };
         self.up.release(io);
         self.down.release(io);
+        if let Some((seat, conv)) = self.client.talk().and_then(Kcp::seat) {
+            // One that was cut for being unproven may knock again: its client may be real.
+            let tombstone = (reason != Reason::Unproven).then_some(2 * self.plan.settings.idle_timeout);
+            io.shards.leave(io.now, seat, conv, tombstone);
+        }
         let cell = self.meter.cell(usize::from(io.worker));
         cell.sessions.less(1);
         if self.was_open() {

@@ -4,14 +4,16 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use portcullis_core::config::{Config, Congestion, Protocol};
+use portcullis_core::config::{self, Config, Congestion, Protocol};
 use portcullis_core::name::ListenerName;
+use portcullis_sys::datagram::Datagrams;
 use portcullis_sys::socket::{Listener, Tuning};
 
 /// Bound sockets with the listener each belongs to.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Sockets {
     bound: Vec<Bound>,
+    workers: usize,
 }
 
 /// One bound socket.
@@ -20,7 +22,25 @@ pub(crate) struct Bound {
     pub(crate) listener: ListenerName,
     /// As configured: a port of 0 stays 0, so that a reload knows it again.
     asked: SocketAddr,
-    pub(crate) socket: Arc<Listener>,
+    pub(crate) port: Port,
+}
+
+/// A port of this machine, as its protocol has it.
+#[derive(Clone, Debug)]
+pub(crate) enum Port {
+    /// One socket that all workers accept from.
+    Stream(Arc<Listener>),
+    /// A socket for each worker; the kernel spreads the peers over them.
+    Datagrams(Arc<[Datagrams]>),
+}
+
+impl Port {
+    fn address(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Stream(socket) => Some(socket.address()),
+            Self::Datagrams(group) => group.first().map(Datagrams::address),
+        }
+    }
 }
 
 /// Why a listener cannot listen.
@@ -28,7 +48,7 @@ pub(crate) struct Bound {
 pub enum BindError {
     /// Someone else is there.
     #[error(
-        "listener `{listener}`: {address} is in use; stop the other process (`ss -ltnp`) or set another `bind`"
+        "listener `{listener}`: {address} is in use; stop the other process (`ss -tulnp`) or set another `bind`"
     )]
     InUse {
         /// Which listener.
@@ -76,48 +96,56 @@ pub enum BindError {
 }
 
 impl Sockets {
-    /// Binds every listener.
-    ///
-    /// # Errors
-    /// All that cannot be bound, at once; nothing is bound then.
-    pub fn bind(config: &Config) -> Result<Self, Vec<BindError>> {
-        Self::default().bind_more(config)
+    /// No socket yet; a port of datagrams will have one for each of so many workers.
+    #[must_use]
+    pub fn none(workers: usize) -> Self {
+        Self { bound: Vec::new(), workers: workers.max(1) }
     }
 
     /// Binds what `config` asks for and `self` does not have, and shares the rest.
     ///
     /// # Errors
-    /// As [`Sockets::bind`]; `self` is as it was.
+    /// All that cannot be bound, at once; nothing more is bound then, and `self` is as it was.
     pub fn bind_more(&self, config: &Config) -> Result<Self, Vec<BindError>> {
         let mut bound = Vec::new();
         let mut errors = Vec::new();
-        // A kcp listener is no stream to accept from.
-        for listener in config.listeners.iter().filter(|listener| listener.protocol != Protocol::Kcp) {
-            let tuning = tuning(&listener.congestion);
+        for listener in &config.listeners {
             for asked in &listener.bind {
-                let known =
-                    self.bound.iter().find(|known| known.asked == *asked && known.listener == listener.name);
-                let socket = match known {
-                    Some(known) => known.socket.tune(&tuning).map(|()| Arc::clone(&known.socket)),
-                    None => Listener::bind(*asked, &tuning).map(Arc::new),
-                };
-                match socket {
-                    Ok(socket) => {
-                        bound.push(Bound { listener: listener.name.clone(), asked: *asked, socket })
-                    }
+                match self.port(listener, *asked) {
+                    Ok(port) => bound.push(Bound { listener: listener.name.clone(), asked: *asked, port }),
                     Err(error) => {
                         errors.push(explain(listener.name.clone(), *asked, &listener.congestion, error))
                     }
                 }
             }
         }
-        if errors.is_empty() { Ok(Self { bound }) } else { Err(errors) }
+        if errors.is_empty() { Ok(Self { bound, workers: self.workers }) } else { Err(errors) }
+    }
+
+    /// The port that is there already, or a new one.
+    fn port(&self, listener: &config::Listener, asked: SocketAddr) -> io::Result<Port> {
+        let known = self.bound.iter().find(|known| known.asked == asked && known.listener == listener.name);
+        let known = known.map(|known| known.port.clone());
+        let tuning = tuning(&listener.congestion);
+        match (listener.protocol, known) {
+            (Protocol::Kcp, Some(Port::Datagrams(group))) => Ok(Port::Datagrams(group)),
+            (Protocol::Kcp, _) => {
+                Datagrams::bind_group(asked, self.workers).map(|group| Port::Datagrams(group.into()))
+            }
+            (Protocol::Tcp | Protocol::Ws, Some(Port::Stream(socket))) => {
+                socket.tune(&tuning).map(|()| Port::Stream(socket))
+            }
+            (Protocol::Tcp | Protocol::Ws, _) => {
+                Listener::bind(asked, &tuning).map(|socket| Port::Stream(Arc::new(socket)))
+            }
+        }
     }
 
     /// Where each listener really listens.
     #[must_use]
     pub fn addresses(&self) -> Vec<(ListenerName, SocketAddr)> {
-        self.bound.iter().map(|bound| (bound.listener.clone(), bound.socket.address())).collect()
+        let address = |bound: &Bound| Some((bound.listener.clone(), bound.port.address()?));
+        self.bound.iter().filter_map(address).collect()
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Bound> {

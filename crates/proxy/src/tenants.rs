@@ -18,6 +18,8 @@ pub(crate) struct Tenant {
     pub(crate) ready: bool,
     /// Is it in the line of hellos?
     pub(crate) in_line: bool,
+    /// May its address be forged?
+    pub(crate) is_young: bool,
 }
 
 #[derive(Debug)]

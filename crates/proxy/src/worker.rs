@@ -1,5 +1,7 @@
 //! One thread of the data plane: wait, sort events onto the ready list, step who is ready, free the dead.
 
+mod datagrams;
+
 use std::io;
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -10,6 +12,7 @@ use std::time::Duration;
 use portcullis_core::outcome::{Reason, SessionId};
 use portcullis_core::snapshot::Snapshot;
 use portcullis_core::wheel::{Tick, Wheel};
+use portcullis_sys::datagram::Inbox;
 use portcullis_sys::epoll::{Event as Ready, Events, Interest};
 
 use crate::doors::{Door, Doors, Spare, Stopped};
@@ -24,6 +27,9 @@ use crate::tenants::{Tenant, Tenants, slot};
 const MAILBOX: u64 = u64::MAX;
 const DOORS: u64 = u64::MAX - 1;
 const LOWEST_DOOR: u64 = u64::MAX - 65_536;
+/// Datagram port `n` is `PORTS - n`.
+const PORTS: u64 = LOWEST_DOOR - 1;
+const LOWEST_PORT: u64 = PORTS - 65_536;
 /// How long accepting rests when no file was left and none of our own sessions ends before.
 const PAUSE: Duration = Duration::from_millis(100);
 /// So many timer entries of sessions that are gone are left alone.
@@ -39,7 +45,12 @@ pub(crate) struct Worker {
     ready: Vec<u64>,
     wheel: Wheel,
     line: Line,
+    /// Sessions whose addresses may be forged.
+    young: Line,
     doors: Doors,
+    /// Datagram ports that had more than a turn's share.
+    busy_ports: Vec<u32>,
+    inbox: Option<Inbox>,
     snapshot: Arc<Snapshot>,
     /// Closed doors whose queues are to be emptied.
     closing: Vec<Arc<Door>>,
@@ -63,6 +74,9 @@ impl Worker {
             tenants: Tenants::default(),
             ready: Vec::new(),
             line: Line::default(),
+            young: Line::default(),
+            busy_ports: Vec::new(),
+            inbox: None,
             doors: Doors::default(),
             snapshot,
             closing: Vec::new(),
@@ -96,6 +110,9 @@ impl Worker {
             if self.io.now >= self.resume_at {
                 self.resume()?;
             }
+            for port in mem::take(&mut self.busy_ports) {
+                self.listen_to(port)?;
+            }
             self.empty_closed_doors()?;
             self.step_ready();
             self.sweep();
@@ -107,7 +124,10 @@ impl Worker {
     /// How long nothing can happen by itself.
     fn patience(&self) -> Option<Duration> {
         // Doors that close while the house is full are emptied when somebody leaves.
-        if !self.ready.is_empty() || (!self.closing.is_empty() && !self.doors.is_paused()) {
+        if !self.ready.is_empty()
+            || !self.busy_ports.is_empty()
+            || (!self.closing.is_empty() && !self.doors.is_paused())
+        {
             return Some(Duration::ZERO);
         }
         let next = self.wheel.next().unwrap_or(Tick::NEVER).min(self.resume_at);
@@ -121,6 +141,10 @@ impl Worker {
                 Some(door) => self.take_from(&door).map(|_| ()),
                 None => Ok(()),
             },
+            port if port >= LOWEST_PORT => {
+                // It may be writable: what waits goes out at the end of the turn.
+                self.listen_to(u32::try_from(PORTS - port).unwrap_or(u32::MAX))
+            }
             token => {
                 let side = if token & 1 == 0 { Side::Client } else { Side::Endpoint };
                 if let Some(tenant) = self.tenants.find(token & !1) {
@@ -130,6 +154,13 @@ impl Worker {
                 Ok(())
             }
         }
+    }
+
+    fn listen_to(&mut self, port: u32) -> io::Result<()> {
+        if self.read_port(port)? {
+            self.busy_ports.push(port);
+        }
+        Ok(())
     }
 
     /// Puts a session on the ready list, once.
@@ -156,7 +187,7 @@ impl Worker {
             let arrival = Arrival { client, peer, plan, snapshot: Arc::clone(&self.snapshot), meter, permit };
             match self.calmer_worker() {
                 Some(other) => self.io.shared.mailboxes[other].put(Command::Adopt(Box::new(arrival))),
-                None => self.begin(arrival),
+                None => self.greet(arrival),
             }
         }
         match stopped {
@@ -185,9 +216,17 @@ impl Worker {
         (0..loads.len()).min_by_key(|index| loads[*index].load(Ordering::Relaxed))
     }
 
-    fn begin(&mut self, arrival: Arrival) {
+    /// Begins a session that may stand in line with its hello.
+    fn greet(&mut self, arrival: Arrival) {
+        let Some(token) = self.begin(arrival) else { return };
+        // Whoever says its hello at once never stands in line.
+        self.step(token);
+        self.stand_in_line(token);
+    }
+
+    fn begin(&mut self, arrival: Arrival) -> Option<u64> {
         if self.stop {
-            return; // the connection is closed by the drop
+            return None; // the connection is closed by the drop
         }
         self.next_id += self.io.shared.mailboxes.len() as u64;
         if let Some(name) = self.io.near.congestion(
@@ -203,13 +242,13 @@ impl Worker {
         meter.cell(usize::from(self.io.worker)).sessions.add(1);
         if session.client().watch(&self.io.poller, token).is_err() {
             session.cut(Reason::Overload); // the kernel has no memory for the watch
-            return session.finish(&mut self.io);
+            session.finish(&mut self.io);
+            return None;
         }
-        self.tenants.insert(Tenant { session, armed: Tick::NEVER, ready: false, in_line: false });
+        let tenant = Tenant { session, armed: Tick::NEVER, ready: false, in_line: false, is_young: false };
+        self.tenants.insert(tenant);
         self.io.shared.loads[usize::from(self.io.worker)].store(self.load(), Ordering::Relaxed);
-        // Whoever says its hello at once never stands in line.
-        self.step(token);
-        self.stand_in_line(token);
+        Some(token)
     }
 
     /// A hello that is still in progress joins the line; when that is full, its oldest makes room.
@@ -309,6 +348,7 @@ impl Worker {
     }
 
     fn free(&mut self, token: u64) {
+        self.leave_young(token);
         let Some(tenant) = self.tenants.remove(token) else { return };
         tenant.session.finish(&mut self.io);
         self.io.shared.loads[usize::from(self.io.worker)].store(self.load(), Ordering::Relaxed);
@@ -368,6 +408,8 @@ impl Worker {
             match command {
                 Command::Apply(service) => {
                     let gone = self.doors.apply(&self.io.poller, DOORS, &service)?;
+                    let worker = usize::from(self.io.worker);
+                    self.io.shards.apply(&self.io.poller, PORTS, worker, &service)?;
                     let limits = &service.snapshot.config.limits;
                     self.io.failed_dials = shared.failed_dials(limits.failed_dials_per_minute);
                     self.snapshot = service.snapshot;
@@ -375,9 +417,10 @@ impl Worker {
                 }
                 Command::StopAccepting => {
                     let gone = self.doors.close(&self.io.poller)?;
+                    self.io.shards.close();
                     self.closing.extend(gone);
                 }
-                Command::Adopt(arrival) => self.begin(*arrival),
+                Command::Adopt(arrival) => self.greet(*arrival),
                 Command::CloseSome { count, reason } => {
                     let tokens: Vec<u64> = self.tenants.going_on().take(count as usize).collect();
                     tokens.into_iter().for_each(|token| self.end(token, reason));

@@ -15,6 +15,7 @@ pub mod epoll;
 pub mod gf256;
 pub mod interfaces;
 pub mod limits;
+pub mod random;
 pub mod socket;
 pub mod splice;
 pub mod wake;

@@ -33,6 +33,7 @@ fn example() -> Traffic {
         up_bytes: 11,
         down_bytes: 12,
         spliced_bytes: 18,
+        kcp: portcullis_proxy::KcpCounts::default(),
     };
     Traffic::from(Counts {
         listeners: vec![listener],

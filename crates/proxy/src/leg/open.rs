@@ -24,6 +24,8 @@ pub(crate) enum Opened {
 /// What opening an endpoint's leg has come to.
 #[derive(Debug)]
 pub(crate) enum Established {
+    /// It has not answered yet.
+    NotYet,
     /// It may be written to.
     Ready,
     /// It is no connection.
@@ -62,10 +64,11 @@ impl Leg {
 
     /// Gets an endpoint's leg ready, once the poller saw something of it.
     pub(crate) fn establish(&mut self) -> Established {
-        if !self.state.hung_up {
-            return Established::Ready;
+        match self.wire.establish(self.state.hung_up) {
+            Ok(true) => Established::Ready,
+            Ok(false) => Established::NotYet,
+            Err(error) => Established::Failed(error),
         }
-        self.wire.take_error().map_or_else(Established::Failed, |()| Established::Ready)
     }
 }
 

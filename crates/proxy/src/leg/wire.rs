@@ -2,13 +2,19 @@
 
 use std::io::{self, IoSlice};
 
-use portcullis_sys::epoll::{Interest, Poller};
+use portcullis_sys::epoll::{Event, Interest, Poller};
 use portcullis_sys::socket::{Socket, Tuning};
+
+use super::kcp::Kcp;
+
+/// The most pieces that one system call takes (IOV_MAX).
+const PARTS: usize = 1024;
 
 /// The transport.
 #[derive(Debug)]
 pub(super) enum Wire {
     Tcp(Socket),
+    Kcp(Box<Kcp>),
 }
 
 impl Wire {
@@ -16,6 +22,7 @@ impl Wire {
     pub(super) fn watch(&self, poller: &Poller, token: u64) -> io::Result<()> {
         match self {
             Self::Tcp(socket) => poller.add(socket, token, Interest::Edge),
+            Self::Kcp(kcp) => kcp.watch(poller, token),
         }
     }
 
@@ -23,6 +30,7 @@ impl Wire {
     pub(super) fn recv(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::Tcp(socket) => socket.recv(buffer),
+            Self::Kcp(kcp) => kcp.recv(buffer),
         }
     }
 
@@ -31,7 +39,38 @@ impl Wire {
         match (self, parts) {
             (Self::Tcp(socket), [&[], &[], only]) => socket.send(only),
             (Self::Tcp(socket), parts) => socket.send_parts(&parts.map(IoSlice::new)),
+            (Self::Kcp(kcp), parts) => kcp.send(parts),
         }
+    }
+
+    /// Writes many pieces as one, as far as there is room, and returns how much that was.
+    pub(super) fn send_run(&mut self, run: &[&[u8]]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(socket) => {
+                let parts: Vec<_> = run.iter().take(PARTS).map(|part| IoSlice::new(part)).collect();
+                socket.send_parts(&parts)
+            }
+            Self::Kcp(kcp) => {
+                let mut sent = 0;
+                for part in run {
+                    sent += kcp.send([&[], &[], part])?;
+                }
+                Ok(sent)
+            }
+        }
+    }
+
+    /// Has it room for at least a byte, as far as that is known without trying?
+    pub(super) fn has_room(&self) -> bool {
+        match self {
+            Self::Tcp(_) => true,
+            Self::Kcp(kcp) => kcp.has_room(),
+        }
+    }
+
+    /// Can our direction end while the peer's goes on?
+    pub(super) fn can_half_close(&self) -> bool {
+        matches!(self, Self::Tcp(_))
     }
 
     /// Ends our direction after what was written.
@@ -39,6 +78,7 @@ impl Wire {
         match self {
             // It fails only on a connection that is gone, which the next read tells too.
             Self::Tcp(socket) => drop(socket.shut_write()),
+            Self::Kcp(_) => {} // there is no word for it
         }
     }
 
@@ -46,6 +86,7 @@ impl Wire {
     pub(super) fn unacknowledged(&self) -> usize {
         match self {
             Self::Tcp(socket) => socket.unacknowledged().unwrap_or(0),
+            Self::Kcp(kcp) => kcp.unacknowledged(),
         }
     }
 
@@ -53,6 +94,7 @@ impl Wire {
     pub(super) fn reset(&mut self) {
         match self {
             Self::Tcp(socket) => socket.reset_on_close(),
+            Self::Kcp(_) => {} // the same
         }
     }
 
@@ -61,6 +103,7 @@ impl Wire {
         match self {
             // It fails only on a connection that is gone, which the next read tells too.
             Self::Tcp(socket) => drop(socket.keep_watch(&Tuning::default())),
+            Self::Kcp(_) => {} // that is the conversation's own business
         }
     }
 
@@ -68,13 +111,27 @@ impl Wire {
     pub(super) fn set_congestion(&self, name: &str) -> io::Result<()> {
         match self {
             Self::Tcp(socket) => socket.set_congestion(name),
+            Self::Kcp(_) => Ok(()),
         }
     }
 
-    /// Takes the pending error of a connection that is being made.
-    pub(super) fn take_error(&self) -> io::Result<()> {
+    /// Takes note of what the poller saw; true: a break that the leg itself must see to.
+    pub(super) fn note(&mut self, event: &Event) -> bool {
         match self {
-            Self::Tcp(socket) => socket.take_error(),
+            Self::Tcp(_) => true,
+            Self::Kcp(kcp) => {
+                kcp.note(event);
+                false
+            }
+        }
+    }
+
+    /// Is a connection that is being made there? `Ok(false)`: not yet.
+    pub(super) fn establish(&mut self, decided: bool) -> io::Result<bool> {
+        match self {
+            Self::Tcp(socket) if decided => socket.take_error().map(|()| true),
+            Self::Tcp(_) => Ok(true),
+            Self::Kcp(kcp) => kcp.establish(),
         }
     }
 }

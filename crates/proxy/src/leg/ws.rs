@@ -135,6 +135,8 @@ pub(super) fn close_code(reason: Reason) -> u16 {
         Reason::EndpointReset | Reason::ClientReset | Reason::Bug => 1011,
         Reason::HelloTimeout
         | Reason::HelloEvicted
+        | Reason::Unproven
+        | Reason::Replaced
         | Reason::HelloMalformed
         | Reason::KeyMalformed
         | Reason::KeyUnknown

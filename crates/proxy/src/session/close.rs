@@ -13,8 +13,6 @@ use crate::session::{Phase, Session, Side, Step};
 pub(super) const RESET_WITHIN: Duration = Duration::from_secs(1);
 /// How often it looks.
 const RESET_LOOK: Duration = Duration::from_millis(5);
-/// How long a client has to take its last bytes once none is acknowledged any more.
-const PART_WITHIN: Duration = Duration::from_secs(1);
 /// How many bytes of a parting client are read and dropped, so that our last message survives.
 const PART_BYTES: usize = 64 * 1024;
 
@@ -117,8 +115,14 @@ impl Session {
 
     /// Says goodbye to the client and gives it time to read that.
     pub(super) fn part(&mut self, reason: Reason, io: &mut Io) -> Step {
+        if self.was_open()
+            && let Some(kcp) = &self.plan.settings.kcp
+        {
+            // A stream of datagrams has no end of its own; an operator may have agreed on one with the clients.
+            self.client.say(&kcp.close_message, &mut io.lent);
+        }
         self.client.bid_farewell(reason, &mut io.lent);
-        let until = io.now.after(PART_WITHIN);
+        let until = io.now.after(self.client.part_within());
         let parting = Parting { until, unacknowledged: usize::MAX, left: PART_BYTES, reason };
         self.phase = Phase::Parting(Box::new(parting));
         self.parting(io)
@@ -135,7 +139,11 @@ impl Session {
             endpoint.flush(&mut io.lent);
             self.down.empty_pipe(&mut self.client);
             self.up.empty_pipe(endpoint);
-            if !endpoint.is_blocked() && !self.up.holds_bytes() && !self.down.holds_bytes() {
+            if !endpoint.is_blocked()
+                && !self.up.holds_bytes()
+                && !self.down.holds_bytes()
+                && endpoint.may_go()
+            {
                 self.endpoint = None;
             }
         }
@@ -155,8 +163,8 @@ impl Session {
                 break;
             }
         }
-        if parting.left == 0 || self.client.is_broken() || (self.client.has_ended() && self.client.is_shut())
-        {
+        let is_told = self.client.is_shut() && self.client.is_settled();
+        if parting.left == 0 || self.client.is_broken() || (is_told && self.endpoint.is_none()) {
             return self.over(reason);
         }
         if io.now < parting.until {
@@ -168,7 +176,7 @@ impl Session {
             return self.over(reason);
         }
         parting.unacknowledged = unacknowledged;
-        parting.until = io.now.after(PART_WITHIN);
+        parting.until = io.now.after(self.client.part_within());
         Step::Wait
     }
 }

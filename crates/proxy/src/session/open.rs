@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU16;
 use std::sync::Arc;
 
-use portcullis_core::config::Dial;
+use portcullis_core::config::{Config, Dial, Transport};
 use portcullis_core::endpoint::{Endpoint, Host, HostName};
 use portcullis_core::opening::{Action, DialError, Dialling, Input, Opening, Terms};
 use portcullis_core::outcome::Reason;
@@ -17,7 +17,7 @@ use portcullis_sys::socket::{Socket, Tuning};
 
 use crate::handle::{Asked, NameError, Question};
 use crate::io::Io;
-use crate::leg::{Established, Leg, Opened, Received, message};
+use crate::leg::{self, Established, Kcp, Leg, Opened, Received, message};
 use crate::session::{Phase, Session, Step};
 
 /// What a session is while it opens: the machine and what its actions need.
@@ -316,29 +316,31 @@ impl Session {
     fn connect(&mut self, address: SocketAddr, io: &mut Io) -> Step {
         let Phase::Opening(gate) = &mut self.phase else { return Step::Wait };
         gate.connected = false;
-        let dial = match &gate.plan {
-            Plan::Upstream { upstream, .. } => &upstream.settings.dial,
-            Plan::Nothing | Plan::Addresses { .. } => &self.plan.route.dial,
+        let (dial, crypt) = match &gate.plan {
+            Plan::Upstream { upstream, .. } => (&upstream.settings.dial, &upstream.crypt),
+            Plan::Nothing | Plan::Addresses { .. } => (&self.plan.route.dial, &self.plan.route.crypt),
         };
-        if dial.kcp().is_some() {
-            return self.dial_failed(DialError::Unreachable, io);
-        }
-        let congestion = io.near.congestion(&dial.congestion, address.ip(), &self.snapshot.config);
         let turn = self.id.0 / io.shared.mailboxes.len() as u64 + gate.plan.earlier_attempts() as u64;
         let source = source(dial, address, turn);
         gate.dialled = true;
         self.endpoint_address = Some(address);
-        // A near endpoint needs no large window, and what is queued for a reader that stalls is bounded by it.
-        let receive_room = io.near.is_near(address.ip(), &self.snapshot.config).then_some(NEAR_ROOM);
-        let tuning = Tuning { receive_room, ..Tuning::default() };
-        let leg = Socket::connect(address, source, &tuning).map(Leg::tcp);
-        if let (Ok(leg), Some(name)) = (&leg, congestion) {
-            io.tune(leg, &name);
-        }
+        let leg = match (&dial.transport, crypt) {
+            (Transport::Kcp(settings), Some(crypt)) => {
+                let terms = leg::Terms { settings: Arc::clone(settings), crypt: Arc::clone(crypt) };
+                // Without a question there is no answer to wait for.
+                gate.connected = !settings.probe;
+                Kcp::dialled(address, source, &terms, io).map(Leg::kcp)
+            }
+            _ => dial_tcp(address, source, dial, (&self.snapshot.config, io)),
+        };
         match leg.and_then(|leg| leg.watch(&io.poller, self.token | 1).map(|()| leg)) {
             Ok(leg) => {
                 self.endpoint = Some(leg);
-                Step::Wait
+                if matches!(&self.phase, Phase::Opening(gate) if gate.connected) {
+                    Step::Again
+                } else {
+                    Step::Wait
+                }
             }
             Err(error) => self.dial_failed(why(&error), io),
         }
@@ -349,6 +351,7 @@ impl Session {
         match self.endpoint.as_mut().map(Leg::establish) {
             Some(Established::Ready) => self.feed(Input::EndpointOpen, io),
             Some(Established::Failed(error)) => self.dial_failed(why(&error), io),
+            Some(Established::NotYet) => self.feed_due(io),
             None => Step::Wait,
         }
     }
@@ -436,6 +439,22 @@ fn source(dial: &Dial, target: SocketAddr, turn: u64) -> Option<IpAddr> {
     let fitting: Vec<_> = dial.source.iter().filter(|source| source.is_ipv4() == target.is_ipv4()).collect();
     let index = usize::try_from(turn).unwrap_or(0).checked_rem(fitting.len())?;
     fitting.get(index).map(|source| **source)
+}
+
+fn dial_tcp(
+    address: SocketAddr,
+    source: Option<IpAddr>,
+    dial: &Dial,
+    (config, io): (&Config, &mut Io),
+) -> io::Result<Leg> {
+    // A near endpoint needs no large window, and what is queued for a reader that stalls is bounded by it.
+    let receive_room = io.near.is_near(address.ip(), config).then_some(NEAR_ROOM);
+    let tuning = Tuning { receive_room, ..Tuning::default() };
+    let leg = Leg::tcp(Socket::connect(address, source, &tuning)?);
+    if let Some(name) = io.near.congestion(&dial.congestion, address.ip(), config) {
+        io.tune(&leg, &name);
+    }
+    Ok(leg)
 }
 
 fn why(error: &io::Error) -> DialError {

@@ -23,7 +23,7 @@ pub(crate) struct Gate {
 impl Gate {
     pub(crate) fn start(workers: usize, sessions: u32, text: &str) -> Self {
         let config = Arc::new(Config::parse(text, "test.toml", &|_| None).unwrap());
-        let sockets = Sockets::bind(&config).unwrap();
+        let sockets = Sockets::none(workers).bind_more(&config).unwrap();
         let address = sockets.addresses()[0].1;
         let read = |_: &std::path::Path| Err(std::io::ErrorKind::NotFound.into());
         let snapshot = Snapshot::build(config, Own::default(), &read, None).unwrap();

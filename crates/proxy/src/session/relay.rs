@@ -1,0 +1,211 @@
+//! While bytes flow: moving them, passing ends on, seeing to silence.
+
+use std::time::Duration;
+
+use portcullis_core::config::Idle;
+use portcullis_core::outcome::Reason;
+use portcullis_core::wheel::Tick;
+
+use crate::io::Io;
+use crate::leg::{Codec, Leg};
+use crate::relay::{Flow, Pumped};
+use crate::session::{Phase, Session, Side, Step, YOUNG, close};
+
+/// After so much silence a client that speaks by datagrams is asked whether it is there.
+const ASK_AFTER: Duration = Duration::from_secs(15);
+
+impl Session {
+    /// Moves what there is, passes ends on, and sees to silence.
+    pub(super) fn relay(&mut self, io: &mut Io) -> Step {
+        let Some(endpoint) = &mut self.endpoint else { return self.over(Reason::Bug) };
+        let zero_copy = self.plan.settings.zero_copy;
+        self.client.flush(&mut io.lent);
+        endpoint.flush(&mut io.lent);
+        let mut spent = false;
+        if self.client.may_read() || self.up.holds_bytes() {
+            match self.up.pump(&mut self.client, endpoint, zero_copy, io) {
+                Pumped::Violation(reason) => return self.part(reason, io),
+                Pumped::Spent => spent = true,
+                Pumped::Drained | Pumped::Blocked | Pumped::Ended => {}
+            }
+        }
+        if endpoint.may_read() || self.down.holds_bytes() {
+            match self.down.pump(endpoint, &mut self.client, zero_copy, io) {
+                Pumped::Violation(reason) => return self.part(reason, io),
+                Pumped::Spent => spent = true,
+                Pumped::Drained | Pumped::Blocked | Pumped::Ended => {}
+            }
+        }
+        spent |= self.has_unheard_break();
+        self.notice_breaks(io.now);
+        self.hear(io.now);
+        match self.pass_ends_on(io) {
+            Step::Wait if spent => Step::Again,
+            Step::Wait if matches!(self.phase, Phase::Relaying) && io.now >= self.relay_timeout() => {
+                self.relay_due(io)
+            }
+            step => step,
+        }
+    }
+
+    /// Did a write fail on a leg that has more to be read before its break? No event will tell again.
+    fn has_unheard_break(&self) -> bool {
+        let Some(endpoint) = &self.endpoint else { return false };
+        let unheard = |from: &Leg, to: &Leg, flow: &Flow| {
+            from.is_broken() && from.may_read() && !to.is_blocked() && !flow.holds_bytes()
+        };
+        unheard(&self.client, endpoint, &self.up) || unheard(endpoint, &self.client, &self.down)
+    }
+
+    /// A break after the peer's end is told by no read. One behind bytes for which the other side has no
+    /// room is passed on after a second, and the bytes are lost with it, as they would be in a kernel.
+    fn notice_breaks(&mut self, now: Tick) {
+        let Some(endpoint) = &mut self.endpoint else { return };
+        let mut waits = false;
+        for leg in [&mut self.client, endpoint] {
+            if leg.has_failed() && leg.has_ended() {
+                leg.mark_broken();
+            } else if leg.has_failed() && now >= self.broke {
+                leg.mark_broken();
+                leg.mark_ended();
+            } else {
+                waits |= leg.has_failed();
+            }
+        }
+        if waits && self.broke == Tick::NEVER {
+            self.broke = now.after(close::RESET_WITHIN);
+        }
+    }
+
+    /// Has the peer taken anything since silence was last looked at?
+    fn is_still_taking(&mut self) -> bool {
+        let owed = self.client.unacknowledged() + self.endpoint.as_ref().map_or(0, Leg::unacknowledged);
+        let owed = u32::try_from(owed).unwrap_or(u32::MAX);
+        let less = owed > 0 && owed < self.owed;
+        self.owed = owed;
+        less
+    }
+
+    /// Notes whose bytes were heard in this step.
+    fn hear(&mut self, now: Tick) {
+        let either = self.plan.settings.idle == Idle::Either;
+        if self.up.heard || (either && self.down.heard) {
+            self.heard = now;
+        }
+        // A conversation answers when it is asked, payload or not.
+        if let Some(at) = self.client.heard_at() {
+            self.heard = self.heard.max(at);
+        }
+        // What is dropped because its reader has gone is no progress.
+        if self.up.heard || (self.down.heard && !self.client.is_shut()) {
+            self.moved = now;
+            self.owed = u32::MAX;
+        }
+        self.up.heard = false;
+        self.down.heard = false;
+    }
+
+    /// A direction that has ended is ended towards the other leg, after every byte; a break is a break.
+    fn pass_ends_on(&mut self, io: &mut Io) -> Step {
+        let Some(endpoint) = &mut self.endpoint else { return self.over(Reason::Bug) };
+        let (client_ended, endpoint_ended) = (self.client.has_ended(), endpoint.has_ended());
+        if !client_ended && !endpoint_ended {
+            return Step::Wait;
+        }
+        if self.first_end.is_none() {
+            self.moved = io.now; // the timeout of a half-close counts from the end
+        }
+        let client_said = if self.client.is_broken() { Reason::ClientReset } else { Reason::ClientEnded };
+        let endpoint_said = if endpoint.is_broken() { Reason::EndpointReset } else { Reason::EndpointEnded };
+        let first = *self.first_end.get_or_insert(if client_ended { client_said } else { endpoint_said });
+        let client_broke = client_ended && self.client.is_broken();
+        let endpoint_broke = endpoint_ended && endpoint.is_broken();
+        match (client_broke, endpoint_broke) {
+            (true, true) => return self.over(first),
+            (true, false) => return self.reset_other(Side::Endpoint, client_said, io),
+            (false, true) => return self.reset_other(Side::Client, endpoint_said, io),
+            (false, false) => {}
+        }
+        let up_done = client_ended && !self.up.holds_bytes() && !endpoint.is_blocked();
+        let down_done = endpoint_ended && !self.down.holds_bytes() && !self.client.is_blocked();
+        if up_done && down_done && self.client.can_half_close() {
+            return self.over(first);
+        }
+        if up_done {
+            endpoint.shut();
+        }
+        if !self.client.can_half_close() && (down_done || (client_ended && !self.client.is_blocked())) {
+            return self.ws_ended(up_done && down_done, endpoint_ended, io);
+        }
+        if down_done {
+            self.client.shut();
+        }
+        Step::Wait
+    }
+
+    /// A WebSocket cannot end one direction. Endpoint's end: everything, then close 1000. Client's close:
+    /// answered; the endpoint reads its end, and what it still says is dropped.
+    fn ws_ended(&mut self, both: bool, endpoint_ended: bool, io: &mut Io) -> Step {
+        if both || (endpoint_ended && !self.client.has_ended()) {
+            return self.part(self.first_end.unwrap_or(Reason::EndpointEnded), io);
+        }
+        if self.client.has_ended() && !self.client.is_blocked() {
+            self.client.shut();
+        }
+        Step::Wait
+    }
+
+    /// The next moment that matters while relaying.
+    pub(super) fn relay_timeout(&self) -> Tick {
+        let settings = &self.plan.settings;
+        let client_ended = self.client.has_ended();
+        let endpoint_ended = self.endpoint.as_ref().is_some_and(Leg::has_ended);
+        if client_ended || endpoint_ended {
+            return self.moved.after(settings.half_close_timeout).min(self.broke);
+        }
+        let mut idle = self.heard.after(settings.idle_timeout).min(self.broke);
+        if !self.lasting {
+            idle = idle.min(self.opened.after(YOUNG));
+        }
+        match self.asks_after() {
+            Some(silence) => idle.min(self.heard.max(self.pinged).after(silence)),
+            None => idle,
+        }
+    }
+
+    /// After how much silence its client is asked whether it is there.
+    fn asks_after(&self) -> Option<Duration> {
+        let ws = self.plan.settings.ws.as_ref().map(|ws| ws.ping_interval);
+        ws.or_else(|| self.talk().map(|_| ASK_AFTER))
+    }
+
+    fn relay_due(&mut self, io: &mut Io) -> Step {
+        if self.first_end.is_some() {
+            if self.is_still_taking() {
+                self.moved = io.now;
+                return Step::Wait;
+            }
+            return self.part(Reason::HalfCloseTimeout, io);
+        }
+        if io.now >= self.heard.after(self.plan.settings.idle_timeout) {
+            // A WebSocket's pong may wait behind a download that is under way.
+            if self.plan.settings.ws.is_some() && self.is_still_taking() {
+                self.heard = io.now;
+                return Step::Wait;
+            }
+            return self.part(Reason::Idle, io);
+        }
+        if let (false, Some(endpoint)) = (self.lasting, &self.endpoint) {
+            endpoint.keep_watch();
+            self.lasting = true;
+            return Step::Wait;
+        }
+        if let Codec::Ws(ws) = self.client.codec() {
+            ws.ping();
+            self.client.flush(&mut io.lent);
+        }
+        self.client.ask();
+        self.pinged = io.now;
+        Step::Wait
+    }
+}

@@ -1,0 +1,186 @@
+//! A worker's share of the datagram ports: who is known at each, and what is on its way out.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use portcullis_core::limit::bucket::Rate;
+use portcullis_core::snapshot::ListenerPlan;
+use portcullis_core::wheel::Tick;
+use portcullis_core::wire::kcp::crypt::NonceSource;
+use portcullis_core::wire::kcp::outbox::Outbox;
+use portcullis_core::wire::kcp::roster::{self, Roster};
+use portcullis_core::wire::kcp::segment::{Command, Segment};
+use portcullis_sys::datagram::{Datagrams, Inbox, Local};
+use portcullis_sys::epoll::{Interest, Poller};
+
+use crate::handle::Service;
+use crate::leg::Terms;
+use crate::meter::Meter;
+use crate::post::{Course, Post};
+use crate::sockets::Port;
+
+/// The shards of one worker, by number; a number is free again once its last session has left.
+#[derive(Debug, Default)]
+pub(crate) struct Shards {
+    list: Vec<Option<Shard>>,
+}
+
+/// One socket of a datagram port, this worker's.
+#[derive(Debug)]
+pub(crate) struct Shard {
+    group: Arc<[Datagrams]>,
+    worker: usize,
+    pub(crate) plan: Arc<ListenerPlan>,
+    pub(crate) meter: Arc<Meter>,
+    pub(crate) terms: Terms,
+    pub(crate) roster: Roster,
+    post: Post,
+    closing: bool,
+}
+
+/// Where a session's datagrams go, and which of our addresses they come from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Seat {
+    pub(crate) shard: u32,
+    pub(crate) to: SocketAddr,
+    pub(crate) from: Option<Local>,
+}
+
+impl Seat {
+    fn course(&self) -> Course {
+        Course { to: Some(self.to), from: self.from }
+    }
+}
+
+impl Shards {
+    /// Puts a service in force: new shards are watched under `base - number`, those that are gone take no
+    /// newcomers and stay until their sessions have ended.
+    pub(crate) fn apply(
+        &mut self,
+        poller: &Poller,
+        base: u64,
+        worker: usize,
+        service: &Service,
+    ) -> io::Result<()> {
+        self.close();
+        for bound in service.sockets.iter() {
+            let Port::Datagrams(group) = &bound.port else { continue };
+            let Some((plan, meter)) = service.behind(bound) else { continue };
+            let (Some(settings), Some(crypt)) = (plan.settings.kcp.clone(), plan.crypt.clone()) else {
+                continue;
+            };
+            let terms = Terms { settings, crypt };
+            if let Some(known) = self.list.iter_mut().flatten().find(|known| Arc::ptr_eq(&known.group, group))
+            {
+                known.resume(plan, meter, terms);
+                continue;
+            }
+            let shard = Shard::new(Arc::clone(group), worker, (plan, meter, terms));
+            let number = self.list.iter().position(Option::is_none).unwrap_or(self.list.len());
+            if let Some(socket) = shard.socket() {
+                poller.add(socket, base - number as u64, Interest::Edge)?;
+            }
+            match self.list.get_mut(number) {
+                Some(place) => *place = Some(shard),
+                None => self.list.push(Some(shard)),
+            }
+        }
+        self.sweep();
+        Ok(())
+    }
+
+    /// Takes no newcomers any more.
+    pub(crate) fn close(&mut self) {
+        for shard in self.list.iter_mut().flatten() {
+            shard.closing = true;
+            shard.roster.close();
+        }
+    }
+
+    pub(crate) fn get(&mut self, number: u32) -> Option<&mut Shard> {
+        self.list.get_mut(number as usize)?.as_mut()
+    }
+
+    /// Lets go of the session at a seat; what still comes for it within `tombstone` is dropped.
+    pub(crate) fn leave(&mut self, now: Tick, seat: &Seat, conv: u32, tombstone: Option<Duration>) {
+        if let Some(shard) = self.get(seat.shard) {
+            shard.roster.leave(now, seat.to, conv, tombstone);
+        }
+    }
+
+    /// Sends what the turn has gathered.
+    pub(crate) fn flush(&mut self) {
+        self.list.iter_mut().flatten().for_each(Shard::flush);
+        self.sweep();
+    }
+
+    /// Closes the shards that are gone from the configuration and whose sessions have ended.
+    fn sweep(&mut self) {
+        for place in &mut self.list {
+            if place.as_ref().is_some_and(|shard| shard.closing && shard.roster.is_empty()) {
+                *place = None;
+            }
+        }
+    }
+}
+
+impl Shard {
+    fn new(
+        group: Arc<[Datagrams]>,
+        worker: usize,
+        (plan, meter, terms): (Arc<ListenerPlan>, Arc<Meter>, Terms),
+    ) -> Self {
+        let newcomers = terms.settings.open_rate;
+        let newcomers = Rate::new(newcomers.rate.count.get(), newcomers.rate.per, newcomers.burst);
+        let roster = Roster::new(&roster::Settings { newcomers, ..roster::Settings::default() });
+        Self { group, worker, plan, meter, terms, roster, post: Post::default(), closing: false }
+    }
+
+    fn resume(&mut self, plan: Arc<ListenerPlan>, meter: Arc<Meter>, terms: Terms) {
+        self.closing = false;
+        self.roster.open();
+        (self.plan, self.meter, self.terms) = (plan, meter, terms);
+    }
+
+    /// This worker's socket of the group.
+    pub(crate) fn socket(&self) -> Option<&Datagrams> {
+        self.group.get(self.worker)
+    }
+
+    /// Takes what has come with one system call.
+    pub(crate) fn receive(&self, inbox: &mut Inbox) -> io::Result<usize> {
+        self.socket().map_or(Err(io::ErrorKind::WouldBlock.into()), |socket| socket.receive(inbox))
+    }
+
+    /// Gathers what a conversation has to say, and returns how many datagrams that were.
+    pub(crate) fn gather(&mut self, seat: &Seat, write: impl FnOnce(&mut Outbox)) -> usize {
+        self.post.gather(seat.course(), write)
+    }
+
+    /// Answers the question of a stranger whether somebody is here: a WINS that says so, of nobody's session.
+    pub(crate) fn answer(&mut self, seat: &Seat, conv: u32, nonces: &mut NonceSource) {
+        let crypt = &self.terms.crypt;
+        let window = self.terms.settings.arq.receive_window;
+        let command = Command::WindowTell;
+        let tell = Segment { conv, command, fragment: 0, window, ts: 0, sn: 0, una: 0, payload: &[] };
+        self.post.gather(seat.course(), |out| {
+            out.begin(crypt.overhead());
+            tell.write(out);
+            out.finish();
+            let last = out.len() - 1;
+            crypt.seal(out.datagram_mut(last), nonces.draw());
+        });
+    }
+
+    /// Sends what was gathered; what the kernel has no room for waits until the socket is writable.
+    pub(crate) fn flush(&mut self) {
+        let Some(socket) = self.group.get(self.worker) else { return };
+        // What an unconnected socket refuses is skipped as lost; it has no error of its own.
+        let lost = self.post.flush(socket).unwrap_or(0);
+        if lost > 0 {
+            self.meter.cell(self.worker).kcp.full.add(lost);
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! The datagram side of a turn: who each is for, who may begin a session, and who must make room.
+
+use std::io;
+use std::mem;
+use std::sync::Arc;
+
+use portcullis_core::outcome::Reason;
+use portcullis_core::wire::kcp::roster::{Dropped, Verdict};
+use portcullis_sys::datagram::{Inbox, Incoming};
+
+use super::Worker;
+use crate::leg::{Kcp, Leg, Newcomer};
+use crate::session::Arrival;
+use crate::shards::Seat;
+use crate::tenants::slot;
+
+/// Batches read at one port in one turn; then sessions have their turn.
+const BATCHES: usize = 4;
+
+/// Payload that goes straight from the batch it came in to an endpoint, and whose it is.
+#[derive(Debug, Default)]
+struct Run<'b> {
+    token: Option<u64>,
+    parts: Vec<&'b [u8]>,
+}
+
+impl Worker {
+    /// Takes what has come at a port; true: there may be more.
+    pub(super) fn read_port(&mut self, number: u32) -> io::Result<bool> {
+        let mut inbox = mem::take(&mut self.inbox).unwrap_or_default();
+        let mut more = true;
+        for _ in 0..BATCHES {
+            let Some(shard) = self.io.shards.get(number) else { break };
+            match shard.receive(&mut inbox) {
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    more = false;
+                    break;
+                }
+                // What the network says of one peer is nothing to the port.
+                Err(_) => continue,
+            }
+            self.take_batch(number, &mut inbox);
+            if !inbox.is_full() {
+                more = false;
+                break;
+            }
+        }
+        self.inbox = Some(inbox);
+        Ok(more)
+    }
+
+    fn take_batch(&mut self, number: u32, inbox: &mut Inbox) {
+        let mut run = Run::default();
+        for incoming in inbox.iter_mut() {
+            let seat = Seat { shard: number, to: incoming.from, from: incoming.to };
+            let Some(shard) = self.io.shards.get(number) else { return };
+            let cell = &shard.meter.cell(usize::from(self.io.worker)).kcp;
+            cell.datagrams_in.add(1);
+            let Some(plain) = open(shard, incoming) else {
+                cell.dropped(Dropped::Sealed);
+                continue;
+            };
+            match shard.roster.judge(self.io.now, seat.to, plain) {
+                Verdict::Deliver(token) => {
+                    if run.token != Some(token) {
+                        self.settle(&mut run);
+                        run.token = Some(token);
+                    }
+                    self.deliver(token, plain, &mut run);
+                }
+                Verdict::Newcomer { conv, framed } => {
+                    self.settle(&mut run);
+                    self.take_newcomer(seat, Newcomer { conv, framed }, plain);
+                }
+                Verdict::Answer { conv } => {
+                    cell.answers.add(1);
+                    let Self { io: crate::io::Io { shards, nonces, .. }, .. } = self;
+                    if let Some(shard) = shards.get(number) {
+                        shard.answer(&seat, conv, nonces);
+                    }
+                }
+                Verdict::Drop(why) => cell.dropped(why),
+            }
+        }
+        self.settle(&mut run);
+    }
+
+    /// Gives a session its datagram. Who has just shown that it hears us replaces who was there before it.
+    fn deliver<'b>(&mut self, token: u64, plain: &'b [u8], run: &mut Run<'b>) {
+        let now = self.io.now;
+        let Some(tenant) = self.tenants.find(token) else { return };
+        tenant.session.handle_datagram(now, plain, &mut run.parts);
+        let is_young = tenant.is_young;
+        let grown = is_young && tenant.session.is_grown();
+        if grown {
+            self.grow_up(token);
+        }
+        self.wake(token);
+    }
+
+    /// Sends the payload of a run to its session's endpoint.
+    fn settle(&mut self, run: &mut Run<'_>) {
+        let Some(token) = run.token.take() else { return };
+        if !run.parts.is_empty()
+            && let Some(tenant) = self.tenants.find(token)
+        {
+            tenant.session.hand_over(&run.parts, &mut self.io);
+        }
+        run.parts.clear();
+    }
+
+    /// Begins a session for whoever sent the beginning of a stream.
+    fn take_newcomer(&mut self, seat: Seat, newcomer: Newcomer, plain: &[u8]) {
+        let Some(shard) = self.io.shards.get(seat.shard) else { return };
+        let (plan, meter, terms) = (Arc::clone(&shard.plan), Arc::clone(&shard.meter), shard.terms.clone());
+        let cell = meter.cell(usize::from(self.io.worker));
+        let Some(permit) = self.io.shared.admission.enter() else { return cell.kcp.full.add(1) };
+        let Ok(kcp) = Kcp::accepted(newcomer, &terms, seat, &mut self.io.dice) else { return };
+        cell.accepted.add(1);
+        let mut client = Leg::kcp(kcp);
+        client.handle_datagram(self.io.now, plain, None);
+        let snapshot = Arc::clone(&self.snapshot);
+        let arrival = Arrival { client, peer: seat.to, plan, snapshot, meter: Arc::clone(&meter), permit };
+        let Some(token) = self.begin(arrival) else { return };
+        if let Some(shard) = self.io.shards.get(seat.shard) {
+            shard.roster.enter(seat.to, newcomer.conv, token);
+        }
+        self.stay_young(token);
+        self.wake(token);
+    }
+
+    /// A session whose address may be forged is young; when there are too many, the oldest makes room.
+    fn stay_young(&mut self, token: u64) {
+        let Some(tenant) = self.tenants.find(token) else { return };
+        tenant.is_young = true;
+        tenant.session.meter().cell(usize::from(self.io.worker)).kcp.embryos.add(1);
+        if self.young.len() >= self.hello_maximum
+            && let Some(oldest) = self.young.oldest().and_then(|slot| self.tenants.token_of(slot))
+        {
+            if let Some(tenant) = self.tenants.find(oldest) {
+                tenant.session.cut(Reason::Unproven);
+            }
+            self.step(oldest);
+        }
+        self.young.join(slot(token));
+    }
+
+    /// It has shown that it is who it says: the older sessions of its address are of somebody who has left.
+    fn grow_up(&mut self, token: u64) {
+        let Some(tenant) = self.tenants.find(token) else { return };
+        let proven = tenant.session.talk().filter(|talk| talk.is_proven()).and_then(Kcp::seat);
+        let seat = proven.map(|(seat, conv)| (*seat, conv));
+        self.leave_young(token);
+        let Some((seat, conv)) = seat else { return };
+        let Some(shard) = self.io.shards.get(seat.shard) else { return };
+        for older in shard.roster.proven(seat.to, conv) {
+            self.end(older, Reason::Replaced);
+        }
+    }
+
+    /// It is young no more, for better or worse.
+    pub(super) fn leave_young(&mut self, token: u64) {
+        if let Some(tenant) = self.tenants.find(token)
+            && mem::take(&mut tenant.is_young)
+        {
+            tenant.session.meter().cell(usize::from(self.io.worker)).kcp.embryos.less(1);
+            self.young.leave(slot(token));
+        }
+    }
+}
+
+/// Takes the cipher's header off, in place.
+fn open<'b>(shard: &crate::shards::Shard, incoming: Incoming<'b>) -> Option<&'b [u8]> {
+    shard.terms.crypt.open(incoming.bytes).map(|plain| &*plain)
+}
