@@ -257,6 +257,12 @@ impl Arq {
         self.due().max(self.held_until).min(self.sender.resend_at())
     }
 
+    /// Did what was due last not fit into the room that was given?
+    #[must_use]
+    pub fn is_held(&self, now: Tick) -> bool {
+        now < self.held_until
+    }
+
     /// Queues what there is room for, and says how much that was: with what is in flight, never more than the send
     /// window of full segments.
     pub fn write(&mut self, bytes: &[u8]) -> usize {

@@ -16,6 +16,8 @@ mod tests;
 const AMPLIFICATION: u64 = 3;
 /// What a correction still holds after so much silence is let go: no parity of that time will come.
 const REST_AFTER: Duration = Duration::from_secs(10);
+/// How long whoever has had its share is let be: it may be thousands of forged addresses.
+const STARVED_FOR: Duration = Duration::from_secs(1);
 
 /// What a conversation is made of.
 #[derive(Clone, Copy, Debug)]
@@ -50,6 +52,8 @@ pub struct Conversation {
     rest_at: Tick,
     /// Bytes that may go to an address that has not proved itself; `None`: it has, or we dialled it.
     allowance: Option<u64>,
+    /// Until then the address has had what it may have, and only its own datagrams change that.
+    starved_until: Tick,
     /// Did we dial the peer's address? Then the code is ours to choose.
     dialled: bool,
     /// Is the code that is sent the peer's own? Until then it gets no parity.
@@ -70,6 +74,7 @@ impl Conversation {
             mul_acc,
             rest_at: Tick::NEVER,
             allowance: (!dialled).then_some(0),
+            starved_until: Tick(0),
             dialled,
             is_understood: dialled,
         }
@@ -82,6 +87,7 @@ impl Conversation {
     pub fn handle_datagram<'b>(&mut self, now: Tick, plain: &'b [u8], run: Option<&mut Vec<&'b [u8]>>) {
         if let Some(allowance) = &mut self.allowance {
             *allowance = allowance.saturating_add(AMPLIFICATION * plain.len() as u64);
+            self.starved_until = Tick(0);
         }
         // What is broken behind good segments is dropped: who sent it will not be told, and sends again.
         match fec::demux(plain) {
@@ -139,7 +145,9 @@ impl Conversation {
                 self.allowance.map_or(usize::MAX, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
             let room = room.saturating_sub(headroom);
             let index = out.len();
-            if room < segment::HEADER || !self.arq.poll_transmit(now, out, headroom, room) {
+            if !self.arq.poll_transmit(now, out, headroom, room) {
+                let starved = self.allowance.is_some() && self.arq.is_held(now);
+                self.starved_until = if starved { now.after(STARVED_FOR) } else { Tick(0) };
                 break;
             }
             if let Some(encoder) = &mut self.encoder {
@@ -171,7 +179,7 @@ impl Conversation {
     /// The moment at which [`Conversation::transmit`] has something to do; [`Tick::NEVER`] at rest.
     #[must_use]
     pub fn poll_timeout(&self) -> Tick {
-        self.arq.poll_timeout().min(self.rest_at)
+        self.arq.poll_timeout().max(self.starved_until).min(self.rest_at)
     }
 
     /// Takes what there is room for; what is taken is sent by the next [`Conversation::transmit`] that may.

@@ -177,6 +177,32 @@ fn a18_an_address_that_was_not_proven_gets_at_most_three_times_what_came_from_it
 }
 
 #[test]
+fn a18_an_address_that_has_had_its_share_costs_nothing_until_it_speaks() {
+    for (framed, hello) in (0..64).flat_map(|length| [(false, length), (true, length)]) {
+        let mut line = Line::new(Crypt::null());
+        let mut client = conversation(&line.crypt, framed, true);
+        let mut server = conversation(&line.crypt, framed, false);
+        client.write(&vec![b'h'; hello + 1]);
+        line.hear(&mut client).into_iter().for_each(|datagram| line.tell(&mut server, datagram));
+        server.write(&[7; 60_000]);
+        let (begun, mut wakes) = (line.now, 0);
+        while line.now.since(begun) < Duration::from_secs(60) {
+            line.hear(&mut server);
+            wakes += 1;
+            let next = server.poll_timeout();
+            assert!(next > line.now, "it is woken in vain");
+            line.now = next;
+        }
+        assert!(wakes <= 100, "woken {wakes} times in a minute, framed: {framed}, {hello}");
+        // When it speaks, it is spoken to.
+        line.hear(&mut client);
+        client.write(b"again");
+        line.hear(&mut client).into_iter().for_each(|datagram| line.tell(&mut server, datagram));
+        assert!(!line.hear(&mut server).is_empty());
+    }
+}
+
+#[test]
 fn an_endpoint_that_speaks_first_and_long_reaches_a_client_that_has_said_little() {
     let mut line = Line::new(Crypt::null());
     let mut client = conversation(&line.crypt, true, true);
