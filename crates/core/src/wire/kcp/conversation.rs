@@ -6,7 +6,6 @@ use super::arq::{Arq, Origin, Settings, Start, Tally};
 use super::crypt::{Crypt, NonceSource};
 use super::fec::{self, Decoder, Encoder, Frame, MulAcc, Shards};
 use super::outbox::Outbox;
-use super::segment;
 use crate::wheel::Tick;
 
 #[cfg(test)]
