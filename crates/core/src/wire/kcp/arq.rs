@@ -204,9 +204,7 @@ impl Arq {
     }
 
     fn handle_ack(&mut self, now: Tick, segment: &Segment<'_>, news: &mut News) {
-        let Some(answer) =
-            self.sender.flight_mut().and_then(|flight| flight.acknowledge(segment.sn, segment.ts))
-        else {
+        let Some(answer) = self.sender.acknowledge(segment.sn, segment.ts) else {
             return;
         };
         news.overtaker.take(&answer);
@@ -411,7 +409,13 @@ impl Arq {
 
     /// Fills a datagram with what is to be sent again, then with what is new.
     fn write_data(&mut self, now: Tick, out: &mut Outbox, span: Range<usize>) {
-        let stamp = Stamp { now, ts: self.ts(now), rto: self.rtt.first_rto(&self.settings) };
+        let stamp = Stamp {
+            now,
+            ts: self.ts(now),
+            rto: self.rtt.first_rto(&self.settings),
+            spares: self.sender.spares(&self.settings),
+            spacing: self.settings.resend.into(),
+        };
         while let Some(lost) = self.sender.flight_mut().and_then(Flight::lost) {
             if out.open_len() + HEADER + lost.len > span.end {
                 return;

@@ -14,6 +14,9 @@ mod tests;
 /// The header's length, in bytes.
 pub const HEADER: usize = 24;
 
+/// The least window around, in segments: kcp-go's default.
+pub(super) const WINDOW_LEAST: u16 = 32;
+
 /// What a segment is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
@@ -158,4 +161,12 @@ impl<'b> Iterator for Segments<'b> {
 #[must_use]
 pub fn before(a: u32, b: u32) -> bool {
     (a.wrapping_sub(b) as i32) < 0
+}
+
+/// The answer to a question for the window of a session that there is not: somebody is here, and has room for the
+/// first segments of a session that would begin.
+#[must_use]
+pub fn window_tell(conv: u32) -> [u8; HEADER] {
+    let command = Command::WindowTell;
+    Segment { conv, command, fragment: 0, window: WINDOW_LEAST, ts: 0, sn: 0, una: 0, payload: &[] }.header(0)
 }

@@ -12,6 +12,10 @@ use super::super::segment::before;
 use super::rtt::RTO_MAX;
 use crate::wheel::Tick;
 
+mod record;
+
+use record::{NO_RECORD, Record, Spare, State};
+
 /// How many times a segment may be sent and still be found lost by being overtaken (`IKCP_FASTACK_LIMIT`).
 const FAST_LIMIT: u8 = 5;
 /// The first size of the ring of records.
@@ -36,6 +40,10 @@ pub(super) struct Flight {
     next: u32,
     /// Transmissions that may yet be overtaken, oldest first: (place, number).
     order: VecDeque<(u32, u32)>,
+    /// Segments that were sent again and may be sent once more without waiting for an answer, oldest first.
+    spares: VecDeque<Spare>,
+    /// Datagrams that brought a certain arrival.
+    answers: u32,
     /// The place of the next transmission.
     place: u32,
     /// The latest places that each of the last datagrams of acknowledgements had, the highest first.
@@ -45,32 +53,6 @@ pub(super) struct Flight {
     lost: VecDeque<u32>,
     /// No timeout passes before this.
     resend_at: Tick,
-}
-
-/// A segment that was sent.
-#[derive(Clone, Copy, Debug)]
-struct Record {
-    start: u32,
-    len: u16,
-    sends: u8,
-    state: State,
-    /// Is the latest `ts` one that no earlier transmission had?
-    distinct: bool,
-    first_ts: u32,
-    last_ts: u32,
-    place: u32,
-    rto: u32,
-    resend_at: Tick,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    Acked,
-    Flying,
-    /// To be sent again, since later ones arrived.
-    Overtaken,
-    /// To be sent again, since no answer came in time.
-    TimedOut,
 }
 
 /// A segment to be sent again.
@@ -83,19 +65,6 @@ pub(super) struct Lost {
     pub(super) overtaken: bool,
 }
 
-const NO_RECORD: Record = Record {
-    start: 0,
-    len: 0,
-    sends: 0,
-    state: State::Acked,
-    distinct: false,
-    first_ts: 0,
-    last_ts: 0,
-    place: 0,
-    rto: 0,
-    resend_at: Tick::NEVER,
-};
-
 /// What an ACK tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Answer {
@@ -103,6 +72,8 @@ pub(super) struct Answer {
     pub(super) proof: bool,
     /// The segment was not known to have arrived.
     pub(super) new: bool,
+    /// It was sent once.
+    pub(super) first: bool,
     /// The place of the transmission that arrived, where that is certain.
     place: Option<u32>,
 }
@@ -114,6 +85,18 @@ pub(super) struct Stamp {
     pub(super) ts: u32,
     /// In milliseconds.
     pub(super) rto: u32,
+    /// How many copies of a segment that was overtaken may follow without waiting for an answer.
+    pub(super) spares: u8,
+    /// How many answering datagrams lie between two of them.
+    pub(super) spacing: u32,
+}
+
+/// What has been overtaken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub(super) struct Overtaken {
+    pub(super) any: bool,
+    /// How many segments for the first time.
+    pub(super) first: u32,
 }
 
 /// What has become of the timeouts.
@@ -136,6 +119,8 @@ impl Flight {
             una: sn,
             next: sn,
             order: VecDeque::new(),
+            spares: VecDeque::new(),
+            answers: 0,
             place: 0,
             overtakers: [0; OVERTAKERS],
             overtaken_by: 0,
@@ -206,7 +191,15 @@ impl Flight {
         if self.ends.front() == Some(&end) {
             self.ends.pop_front();
         }
-        let fresh = Record { start, len: len as u16, first_ts: stamp.ts, rto: stamp.rto, ..NO_RECORD };
+        let fresh = Record {
+            start,
+            len: len as u16,
+            first_ts: stamp.ts,
+            first_place: self.place,
+            place: self.place,
+            rto: stamp.rto,
+            ..NO_RECORD
+        };
         self.set(sn, fresh);
         self.sent(sn, stamp);
         sn
@@ -216,9 +209,9 @@ impl Flight {
     pub(super) fn lost(&mut self) -> Option<Lost> {
         while let Some(sn) = self.lost.front().copied() {
             if let Some(Record { len, state, .. }) = self.record(sn)
-                && matches!(state, State::Overtaken | State::TimedOut)
+                && !matches!(state, State::Acked | State::Flying)
             {
-                return Some(Lost { sn, len: usize::from(len), overtaken: state == State::Overtaken });
+                return Some(Lost { sn, len: usize::from(len), overtaken: state != State::TimedOut });
             }
             self.lost.pop_front();
         }
@@ -234,16 +227,23 @@ impl Flight {
     pub(super) fn sent(&mut self, sn: u32, stamp: Stamp) {
         let place = self.place;
         let Some(mut record) = self.record(sn) else { return };
-        if record.state == State::Overtaken {
-            record.rto = stamp.rto;
+        match record.state {
+            State::Overtaken => (record.rto, record.spares) = (stamp.rto, stamp.spares),
+            State::Spare => record.spares = record.spares.saturating_sub(1),
+            State::Acked | State::Flying | State::TimedOut => record.spares = 0,
         }
-        record.distinct = record.sends == 0 || record.last_ts != stamp.ts;
+        if record.state != State::Spare {
+            record.tries = record.tries.saturating_add(1);
+        }
+        record.distinct = record.last_ts != stamp.ts;
         record.last_ts = stamp.ts;
-        record.sends = record.sends.saturating_add(1);
         record.state = State::Flying;
         record.place = place;
         record.resend_at = Tick(stamp.now.0.saturating_add(u64::from(record.rto)));
         self.resend_at = self.resend_at.min(record.resend_at);
+        if record.spares > 0 {
+            self.spares.push_back(Spare { due: self.answers.wrapping_add(stamp.spacing), place, sn });
+        }
         self.set(sn, record);
         self.place = place.wrapping_add(1);
         self.order.push_back((place, sn));
@@ -267,19 +267,28 @@ impl Flight {
         let record = self.record(sn)?;
         let sent_since = record.last_ts.wrapping_sub(record.first_ts);
         let proof = ts.wrapping_sub(record.first_ts) <= sent_since;
-        let certain = record.sends == 1 || (record.distinct && ts == record.last_ts);
+        let certain = record.first_place == record.place || (record.distinct && ts == record.last_ts);
         let new = record.state != State::Acked;
         if new {
             self.set(sn, Record { state: State::Acked, ..record });
         }
-        Some(Answer { proof, new, place: (new && certain).then_some(record.place) })
+        Some(Answer {
+            proof,
+            new,
+            first: new && record.tries == 1,
+            place: (new && certain).then_some(record.place),
+        })
     }
 
-    /// Takes the number before which everything arrived, at most [`Flight::next`], and frees those bytes.
-    pub(super) fn advance(&mut self, una: u32) {
-        let mut bytes = 0;
+    /// Takes the number before which everything arrived, at most [`Flight::next`], and frees those bytes. Says how
+    /// many segments that were sent once were not known to have arrived.
+    pub(super) fn advance(&mut self, una: u32) -> u32 {
+        let (mut bytes, mut first) = (0, 0);
         while before(self.una, una) {
-            bytes += self.record(self.una).map_or(0, |record| usize::from(record.len));
+            if let Some(record) = self.record(self.una) {
+                bytes += usize::from(record.len);
+                first += u32::from(record.tries == 1 && record.state != State::Acked);
+            }
             self.una = self.una.wrapping_add(1);
         }
         self.bytes.drain(..bytes.min(self.bytes.len()));
@@ -288,37 +297,40 @@ impl Flight {
         if self.span() == 0 {
             self.resend_at = Tick::NEVER;
         }
+        first
     }
 
     /// Takes one datagram's latest certain arrival and finds what has been overtaken by `resend` datagrams.
-    /// True if anything has.
-    pub(super) fn overtake(&mut self, answers: &Overtaker, resend: u8) -> bool {
+    pub(super) fn overtake(&mut self, answers: &Overtaker, resend: u8) -> Overtaken {
         let resend = usize::from(resend).min(OVERTAKERS);
         if let Some(place) = answers.latest {
             self.remember(place);
+            self.answers = self.answers.wrapping_add(1);
         }
         let limit = match resend.checked_sub(1).and_then(|last| self.overtakers.get(last)) {
             Some(limit) if usize::from(self.overtaken_by) >= resend => Some(*limit),
             _ => None,
         };
-        let mut any = false;
+        let mut overtaken = Overtaken::default();
         while let Some((place, sn)) = self.order.front().copied() {
             let flying = |record: &Record| record.state == State::Flying && record.place == place;
             if let Some(record) = self.record(sn).filter(flying) {
                 if !limit.is_some_and(|limit| before(place, limit)) {
                     break;
                 }
-                if record.sends <= FAST_LIMIT {
+                if record.tries <= FAST_LIMIT {
                     self.set(sn, Record { state: State::Overtaken, ..record });
                     self.lost.push_back(sn);
-                    any = true;
+                    overtaken.any = true;
+                    overtaken.first += u32::from(record.tries == 1);
                 }
             }
             self.order.pop_front();
         }
+        self.double();
         // What was acknowledged while it waited to be sent again is no work.
         self.lost();
-        any
+        overtaken
     }
 
     /// Looks for timeouts that have passed. `backed_off` gives the one that follows.
@@ -333,7 +345,7 @@ impl Flight {
             if let Some(record) = self.record(sn).filter(|record| record.state == State::Flying) {
                 if record.resend_at <= now {
                     expired.any = true;
-                    expired.dead |= record.sends >= dead_link;
+                    expired.dead |= record.tries >= dead_link;
                     let rto = backed_off(record.rto).min(RTO_MAX);
                     self.set(sn, Record { state: State::TimedOut, rto, ..record });
                     self.lost.push_back(sn);
@@ -345,6 +357,21 @@ impl Flight {
         }
         self.resend_at = earliest;
         expired
+    }
+
+    /// Finds what is to be sent once more without waiting for an answer.
+    fn double(&mut self) {
+        while let Some(Spare { due, place, sn }) = self.spares.front().copied() {
+            if before(self.answers, due) {
+                return;
+            }
+            let flying = |record: &Record| record.state == State::Flying && record.place == place;
+            if let Some(record) = self.record(sn).filter(flying) {
+                self.set(sn, Record { state: State::Spare, ..record });
+                self.lost.push_back(sn);
+            }
+            self.spares.pop_front();
+        }
     }
 
     /// Keeps the highest places of [`OVERTAKERS`] datagrams, in order.

@@ -1,7 +1,7 @@
 //! What arrives: bytes in order wait to be read, segments that came early wait for those before them.
 //!
 //! Memory is bounded by bytes, whatever the peer sends: in-order bytes by the receive window and one datagram,
-//! early ones by the receive window, so that both together are at most twice the window and a datagram.
+//! early ones by as many segments of an Ethernet frame.
 
 use std::collections::VecDeque;
 
@@ -131,7 +131,7 @@ impl Receiver {
     }
 
     fn keep(&mut self, sn: u32, ahead: u32, payload: &[u8], settings: &Settings) -> Arrival {
-        if self.early_bytes + payload.len() > settings.receive_limit() {
+        if self.early_bytes + payload.len() > settings.early_limit() {
             return Arrival::Refused;
         }
         if ahead as usize >= self.early.len() {

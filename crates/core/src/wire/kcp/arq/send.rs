@@ -1,26 +1,66 @@
 //! What is to be sent: how much may be, by our window, the peer's and the network's.
 
+use super::super::segment::WINDOW_LEAST;
 use super::Settings;
 use super::congestion::Congestion;
-use super::flight::{Expired, Flight, Overtaker, Stamp};
+use super::flight::{Answer, Expired, Flight, Overtaker, Stamp};
 use super::rtt::Rtt;
 use crate::wheel::Tick;
-
-/// The peer's window until it is heard of: kcp-go's default, the smallest one around.
-const PEER_WINDOW_FIRST: u16 = 32;
 
 #[derive(Debug)]
 pub(super) struct Sender {
     /// The number of the next segment, while nothing waits to be sent or acknowledged.
     rest: u32,
     flight: Option<Box<Flight>>,
+    /// In segments; until it is heard of, the least one around.
     peer_window: u16,
     congestion: Congestion,
+    /// Which share of first transmissions is lost.
+    loss: Loss,
+}
+
+/// A share of 2^16, over some hundred segments.
+#[derive(Debug, Default)]
+struct Loss(u32);
+
+impl Loss {
+    const ONE: u32 = 1 << 16;
+    /// The weight of a segment is one of 2^8.
+    const PACE: u32 = 8;
+    const SPARES_MAX: u8 = 3;
+
+    fn arrived(&mut self) {
+        self.0 -= self.0 >> Self::PACE;
+    }
+
+    fn lost(&mut self) {
+        self.0 += (Self::ONE - self.0) >> Self::PACE;
+    }
+
+    /// How many copies follow a segment that is sent again, so that of `span` segments in flight hardly one in four
+    /// times one is lost in all of them.
+    fn spares(&self, span: u32) -> u8 {
+        let share = u64::from(self.0);
+        let again = |expected: u64| (expected * share) >> 16;
+        let mut expected = again(u64::from(span) * share);
+        let mut spares = 0;
+        while expected >= u64::from(Self::ONE / 4) && spares < Self::SPARES_MAX {
+            expected = again(expected);
+            spares += 1;
+        }
+        spares
+    }
 }
 
 impl Sender {
     pub(super) fn new(sn: u32) -> Self {
-        Self { rest: sn, flight: None, peer_window: PEER_WINDOW_FIRST, congestion: Congestion::default() }
+        Self {
+            rest: sn,
+            flight: None,
+            peer_window: WINDOW_LEAST,
+            congestion: Congestion::default(),
+            loss: Loss::default(),
+        }
     }
 
     pub(super) fn flight(&self) -> Option<&Flight> {
@@ -96,13 +136,31 @@ impl Sender {
         self.flight_mut().map(|flight| flight.cut(len, stamp))
     }
 
+    /// Takes an ACK. `None` for a segment that is not in flight.
+    pub(super) fn acknowledge(&mut self, sn: u32, ts: u32) -> Option<Answer> {
+        let answer = self.flight_mut()?.acknowledge(sn, ts)?;
+        if answer.first {
+            self.loss.arrived();
+        }
+        Some(answer)
+    }
+
+    /// How many copies of a segment that was overtaken may follow without waiting for an answer: none for those who
+    /// care for the network.
+    pub(super) fn spares(&self, settings: &Settings) -> u8 {
+        let span = self.flight().map_or(0, Flight::span);
+        if settings.congestion { 0 } else { self.loss.spares(span) }
+    }
+
     /// Ends a datagram's acknowledgements: moves the left edge, finds what was overtaken, frees what is done.
     /// Says how many segments were overtaken.
     pub(super) fn settle(&mut self, una: u32, overtaker: &Overtaker, settings: &Settings) {
         let Some(flight) = self.flight.as_deref_mut() else { return };
         let (moved, mss) = (una != flight.una(), settings.mss() as u32);
-        flight.advance(una);
-        if flight.overtake(overtaker, settings.resend) {
+        (0..flight.advance(una)).for_each(|_| self.loss.arrived());
+        let overtaken = flight.overtake(overtaker, settings.resend);
+        (0..overtaken.first).for_each(|_| self.loss.lost());
+        if overtaken.any {
             self.congestion.overtaken(flight.span(), settings.resend, mss);
         }
         if moved {

@@ -4,6 +4,8 @@ use super::super::segment::HEADER;
 
 /// The least MTU that leaves room for a byte of payload.
 const MTU_MIN: u16 = HEADER as u16 + 1;
+/// The longest payload of a segment in an Ethernet frame, in bytes.
+const MSS_ETHERNET: usize = 1500 - 20 - 8 - HEADER;
 /// The bounds of [`Settings::interval`], in milliseconds, as ikcp.c has them.
 const INTERVAL: std::ops::RangeInclusive<u16> = 10..=5000;
 
@@ -65,6 +67,12 @@ impl Settings {
     /// From how many bytes that wait to be read on the window is closed.
     pub(super) fn receive_limit(&self) -> usize {
         usize::from(self.receive_window) * self.mss()
+    }
+
+    /// How many bytes may have come before their turn: the peer's segments may be longer than ours, and its window
+    /// counts segments.
+    pub(super) fn early_limit(&self) -> usize {
+        usize::from(self.receive_window) * self.mss().max(MSS_ETHERNET)
     }
 
     pub(super) fn bounded(&self) -> Self {

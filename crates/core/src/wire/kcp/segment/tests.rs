@@ -82,3 +82,15 @@ fn numbers_are_compared_on_a_circle() {
         assert_eq!(before(a, b), want, "{a} before {b}");
     }
 }
+
+#[test]
+fn somebody_is_here_is_told_in_one_header() {
+    let told = window_tell(7);
+    let read: Vec<_> = segments(&told).collect();
+    let want = Segment { conv: 7, command: Command::WindowTell, window: 32, ..bare() };
+    assert_eq!(read, [Ok(want)]);
+}
+
+fn bare() -> Segment<'static> {
+    Segment { fragment: 0, ts: 0, sn: 0, una: 0, ..sample(&[]) }
+}
