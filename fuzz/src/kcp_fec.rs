@@ -56,7 +56,8 @@ fn bears(hint: Option<Shards>, frames: &[u8]) {
     assert_eq!(decoder.held(), 0);
 }
 
-/// A payload for each byte, as long as it says; those with the highest bit set are lost, up to the parity of a group.
+/// A payload for each byte, as long as it says; those with the highest bit set are lost once the
+/// decoder is certain, up to the parity of a group.
 fn mends(shards: Shards, wrapping: bool, payloads: &[u8]) {
     let mut encoder = Encoder::new(shards, mul_acc_scalar, if wrapping { u32::MAX } else { 0 });
     let mut decoder = Decoder::new(mul_acc_scalar, Some(shards));
@@ -65,7 +66,8 @@ fn mends(shards: Shards, wrapping: bool, payloads: &[u8]) {
     for (index, &byte) in payloads.iter().take(1024).enumerate() {
         let mut datagram = vec![index as u8 ^ byte; HEADER + 1 + usize::from(byte & 127)];
         encoder.data(Tick(0), &mut datagram);
-        let loses = byte & 128 != 0 && lost.len() < usize::from(shards.parity());
+        let loses =
+            byte & 128 != 0 && decoder.certain().is_some() && lost.len() < usize::from(shards.parity());
         match demux(&datagram) {
             Some(Frame::Data { segments, .. }) if loses => lost.push(segments.to_vec()),
             Some(Frame::Data { seqid, shard, .. }) => {

@@ -38,7 +38,7 @@ struct Group {
     data: u8,
     room: Room,
     parity: bool,
-    /// All data is there or was recovered: nothing is held, what still comes is late.
+    /// All data is there, or was recovered, or never will be: nothing is held, what still comes is late.
     done: bool,
 }
 
@@ -126,7 +126,7 @@ impl Decoder {
         }
         let Some(shards) = self.detector.known() else { return };
         let Some((number, place)) = shards.place(seqid) else { return };
-        if shards.kind(seqid) != kind || !(2..=SHARD_MAX).contains(&shard.len()) {
+        if !(2..=SHARD_MAX).contains(&shard.len()) {
             return;
         }
         if !self.window.admits(number, shards.groups()) {
@@ -138,6 +138,11 @@ impl Decoder {
         }
         let (mul_acc, certain) = (self.mul_acc, self.detector.certain().is_some());
         let Some(group) = self.group(number) else { return };
+        if shards.kind(seqid) != kind {
+            // Not a group of this code, or not only: nothing is made of it.
+            self.spare(number);
+            return;
+        }
         group.parity |= kind == Kind::Parity;
         if group.done || !group.mark(place) {
             return;

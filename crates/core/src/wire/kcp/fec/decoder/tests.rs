@@ -298,6 +298,24 @@ fn alike(shards: Shards, count: u32) -> Vec<Vec<u8>> {
     frames
 }
 
+#[test]
+fn a_change_of_shards_makes_up_no_frame() {
+    for (before, after) in
+        [((10, 3), (10, 4)), ((10, 3), (11, 3)), ((10, 3), (5, 2)), ((5, 2), (10, 3)), ((3, 1), (3, 2))]
+    {
+        let (before, after) = (shards(before.0, before.1), shards(after.0, after.1));
+        let mut decoder = knowing(before);
+        heard(&mut decoder, &alike(before, 30));
+        let frames = alike(after, 200);
+        let came: Vec<_> =
+            frames.iter().enumerate().filter(|(index, _)| index % 9 != 4).map(|(_, frame)| frame).collect();
+        let made = heard(&mut decoder, came);
+        let sent: Vec<_> = frames.iter().filter_map(|frame| segments(frame)).collect();
+        assert!(made.iter().all(|made| sent.contains(made)), "{before:?} {after:?}");
+        assert_eq!(decoder.certain(), Some(after));
+    }
+}
+
 fn shuffle(order: &mut [usize], chance: &mut Chance) {
     for index in (1..order.len()).rev() {
         order.swap(index, chance.below(index as u64 + 1) as usize);
