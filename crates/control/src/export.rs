@@ -3,6 +3,7 @@
 //! Owns names, labels and the text format (exposition format 0.0.4). Owns no counter: the page is drawn
 //! from what the data plane, the log and the look-ups count themselves.
 
+mod kcp;
 mod page;
 mod process;
 #[cfg(test)]
@@ -49,6 +50,8 @@ pub enum Kind {
     Counter,
     /// Goes up and down.
     Gauge,
+    /// Counts in classes by size, cumulated at each upper bound `le`, with their sum.
+    Histogram,
 }
 
 metrics! {
@@ -59,6 +62,14 @@ metrics! {
     CLOSED "portcullis_closed_total" Counter ["listener", "reason"] "Sessions that had opened, by the reason of their end.",
     BYTES "portcullis_bytes_total" Counter ["listener", "direction"] "Payload bytes relayed, up (to the endpoint) and down (to the client).",
     PATH_BYTES "portcullis_path_bytes_total" Counter ["path"] "Payload bytes relayed, by how they were moved.",
+    KCP_DATAGRAMS "portcullis_kcp_datagrams_total" Counter ["listener", "direction"] "KCP datagrams that came (`in`) and left (`out`), parity and what was dropped included.",
+    KCP_DROPPED "portcullis_kcp_dropped_total" Counter ["listener", "reason"] "KCP datagrams that were dropped, by reason.",
+    KCP_ANSWERS "portcullis_kcp_answers_total" Counter ["listener"] "Questions of strangers that were answered without keeping anything.",
+    KCP_UNPROVEN "portcullis_kcp_unproven" Gauge ["listener"] "Sessions whose client has not shown that it receives what is sent to its address.",
+    KCP_RETRANSMITS "portcullis_kcp_retransmits_total" Counter ["listener"] "Segments sent again.",
+    KCP_DUPLICATES "portcullis_kcp_duplicates_total" Counter ["listener"] "Segments that came again.",
+    KCP_RECOVERED "portcullis_kcp_fec_recovered_total" Counter ["listener"] "Lost datagrams that error correction has brought back.",
+    KCP_ROUND_TRIP "portcullis_kcp_round_trip_seconds" Histogram ["listener"] "Measured round trips, to the millisecond.",
     ACCEPT_PAUSES "portcullis_accept_pauses_total" Counter [] "Times that accepting paused for lack of file descriptors or of sessions.",
     BUGS "portcullis_bugs_total" Counter [] "Sessions that a defect of the gateway ended.",
     QUESTIONS_DROPPED "portcullis_questions_dropped_total" Counter [] "Names the data plane could not ask for because the queue was full.",
@@ -179,6 +190,7 @@ fn traffic(page: &mut Page, traffic: &Traffic, status: &Status) {
     for (path, bytes) in &traffic.path_bytes {
         page.sample(&[path], *bytes);
     }
+    kcp::write(page, listeners);
     page.family(ACCEPT_PAUSES).sample(&[], traffic.accept_pauses);
     page.family(BUGS).sample(&[], traffic.bugs);
     page.family(QUESTIONS_DROPPED).sample(&[], traffic.questions_dropped);

@@ -7,6 +7,8 @@ use std::path::PathBuf;
 
 use portcullis_core::name::ListenerName;
 use portcullis_core::outcome::Reason;
+use portcullis_core::wire::kcp::roster::Dropped;
+use portcullis_proxy::{KcpCounts, RTT_BOUNDS};
 
 use super::*;
 use crate::status::InForce;
@@ -21,6 +23,24 @@ fn status() -> Status {
     })
 }
 
+fn kcp() -> KcpCounts {
+    let mut round_trips = [0; RTT_BOUNDS.len() + 1];
+    (round_trips[0], round_trips[4], round_trips[RTT_BOUNDS.len()]) = (3, 2, 1);
+    KcpCounts {
+        datagrams_in: 100,
+        datagrams_out: 90,
+        answers: 4,
+        embryos: 5,
+        recovered: 6,
+        retransmits: 7,
+        duplicates: 8,
+        round_trips,
+        round_trip_millis: 6_036,
+        dropped: Dropped::ALL.iter().map(|why| (*why, *why as u64)).collect(),
+        full: 9,
+    }
+}
+
 fn example() -> Traffic {
     let listener = ListenerCounts {
         name: ListenerName::from("odd \"name\"\\\n"),
@@ -33,7 +53,7 @@ fn example() -> Traffic {
         up_bytes: 11,
         down_bytes: 12,
         spliced_bytes: 18,
-        kcp: portcullis_proxy::KcpCounts::default(),
+        kcp: kcp(),
     };
     Traffic::from(Counts {
         listeners: vec![listener],
@@ -63,10 +83,14 @@ fn parse(page: &str) -> BTreeMap<String, f64> {
             assert!(helped.insert(family), "{family} twice");
         } else if let Some(rest) = line.strip_prefix("# TYPE ") {
             let (name, kind) = rest.split_once(' ').unwrap();
-            assert!(name == family && matches!(kind, "counter" | "gauge") && typed.insert(name), "{line}");
+            assert!(
+                name == family && matches!(kind, "counter" | "gauge" | "histogram") && typed.insert(name),
+                "{line}"
+            );
         } else {
             let (name, value) = line.rsplit_once(' ').unwrap();
-            assert_eq!(name.split('{').next(), Some(family), "{line}");
+            let own = name.split('{').next().unwrap().strip_prefix(family);
+            assert!(matches!(own, Some("" | "_bucket" | "_sum" | "_count")), "{line}");
             assert!(samples.insert(name.to_owned(), value.parse().unwrap()).is_none(), "{line} twice");
         }
     }
@@ -83,6 +107,11 @@ fn the_page_says_what_was_counted() {
         (format!("portcullis_opens_total{{{odd},result=\"key-forbidden\"}}"), 4.0),
         (format!("portcullis_closed_total{{{odd},reason=\"client-ended\"}}"), 7.0),
         (format!("portcullis_bytes_total{{{odd},direction=\"down\"}}"), 12.0),
+        (format!("portcullis_kcp_datagrams_total{{{odd},direction=\"in\"}}"), 100.0),
+        (format!("portcullis_kcp_dropped_total{{{odd},reason=\"tombstone\"}}"), 2.0),
+        (format!("portcullis_kcp_dropped_total{{{odd},reason=\"full\"}}"), 9.0),
+        (format!("portcullis_kcp_unproven{{{odd}}}"), 5.0),
+        (format!("portcullis_kcp_fec_recovered_total{{{odd}}}"), 6.0),
         ("portcullis_path_bytes_total{path=\"splice\"}".into(), 18.0),
         ("portcullis_path_bytes_total{path=\"copy\"}".into(), 5.0),
         ("portcullis_accept_pauses_total".into(), 6.0),
@@ -100,6 +129,28 @@ fn the_page_says_what_was_counted() {
     for name in ["process_open_fds", "process_max_fds", "process_resident_memory_bytes", "process_threads"] {
         assert!(samples[name] >= 1.0, "{name}");
     }
+}
+
+#[test]
+fn a_histogram_cumulates_its_classes_and_tells_their_sum() {
+    let samples = parse(&page_of(&example()));
+    let odd = r#"listener="odd \"name\"\\\n""#;
+    let name = "portcullis_kcp_round_trip_seconds";
+    for (bound, want) in [("0.001", 3.0), ("0.01", 3.0), ("0.02", 5.0), ("5", 5.0), ("+Inf", 6.0)] {
+        let sample = format!("{name}_bucket{{{odd},le=\"{bound}\"}}");
+        assert_eq!(samples.get(&sample), Some(&want), "{sample} in {samples:#?}");
+    }
+    assert_eq!(samples[&format!("{name}_count{{{odd}}}")], 6.0);
+    assert_eq!(samples[&format!("{name}_sum{{{odd}}}")], 6.036);
+}
+
+#[test]
+fn a_listener_that_speaks_no_kcp_has_no_samples_of_it() {
+    let mut traffic = example();
+    for listener in &mut traffic.listeners {
+        (listener.kcp.datagrams_in, listener.kcp.datagrams_out) = (0, 0);
+    }
+    assert!(!parse(&page_of(&traffic)).keys().any(|name| name.contains("kcp")));
 }
 
 #[test]
@@ -134,7 +185,7 @@ fn the_documentation_has_every_metric_as_it_is() {
     let table: Vec<String> = ALL
         .iter()
         .map(|metric| {
-            let kind = if metric.kind == Kind::Counter { "counter" } else { "gauge" };
+            let kind = format!("{:?}", metric.kind).to_lowercase();
             let labels: Vec<String> = metric.labels.iter().map(|label| format!("`{label}`")).collect();
             format!("| `{}` | {kind} | {} | {} |", metric.name, labels.join(", "), metric.help)
         })
