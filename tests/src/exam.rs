@@ -5,7 +5,6 @@
 //! comes back. `d`: that many bytes come back. `e`: each byte comes back. A connection may ask again and again.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::TcpStream;
 
 use aws_lc_rs::digest::{Context, SHA256};
 
@@ -64,11 +63,15 @@ impl Content {
     }
 }
 
-/// Answers requests until the client ends; a service for [`portcullis_peers::Endpoint`].
+/// Answers requests until the client ends; a service for [`portcullis_peers::Endpoint`] and for
+/// [`portcullis_peers::KcpEndpoint`].
 ///
 /// # Errors
 /// [`ErrorKind::InvalidData`] for a request that is none, and what reading and writing fail with.
-pub fn serve(mut stream: &TcpStream) -> io::Result<()> {
+pub fn serve<S>(mut stream: &S) -> io::Result<()>
+where
+    for<'s> &'s S: Read + Write,
+{
     let mut head = [0; 17];
     loop {
         match stream.read_exact(&mut head) {
