@@ -50,7 +50,25 @@ pub(crate) struct Shared {
     pub(crate) someone_paused: AtomicBool,
     /// Begins every worker's row of nonces.
     pub(crate) nonce_seed: [u8; 32],
-    failed_dials: Mutex<Option<(u32, Arc<FailedDials>)>>,
+    failed_dials: Mutex<Option<(u32, Arc<DialBudgets>)>>,
+}
+
+/// Failed dials of clients. Whoever can forge an address must not use up the budget of its owner.
+#[derive(Debug)]
+pub(crate) struct DialBudgets {
+    shown: FailedDials,
+    claimed: FailedDials,
+}
+
+impl DialBudgets {
+    fn new(limit: u32) -> Self {
+        Self { shown: FailedDials::new(limit), claimed: FailedDials::new(limit) }
+    }
+
+    /// The budgets of addresses that are only claimed, or of those that have shown to be real.
+    pub(crate) fn of(&self, is_claimed: bool) -> &FailedDials {
+        if is_claimed { &self.claimed } else { &self.shown }
+    }
 }
 
 /// Commands for one worker.
@@ -191,13 +209,13 @@ impl Shared {
     }
 
     /// The count of failed dials that `limit` asks for; a new limit begins anew.
-    pub(crate) fn failed_dials(&self, limit: Option<u32>) -> Option<Arc<FailedDials>> {
+    pub(crate) fn failed_dials(&self, limit: Option<u32>) -> Option<Arc<DialBudgets>> {
         let mut held = self.failed_dials.lock().unwrap_or_else(PoisonError::into_inner);
         let limit = limit?;
         match &*held {
             Some((known, table)) if *known == limit => Some(Arc::clone(table)),
             _ => {
-                let table = Arc::new(FailedDials::new(limit));
+                let table = Arc::new(DialBudgets::new(limit));
                 *held = Some((limit, Arc::clone(&table)));
                 Some(table)
             }

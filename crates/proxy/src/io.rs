@@ -6,7 +6,6 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use portcullis_core::limit::bucket::FailedDials;
 use portcullis_core::wheel::Tick;
 use portcullis_core::wire::kcp::crypt::NonceSource;
 use portcullis_sys::datagram::Inbox;
@@ -14,7 +13,7 @@ use portcullis_sys::epoll::Poller;
 use portcullis_sys::random;
 use portcullis_sys::splice::Pipe;
 
-use crate::handle::{Event, Question, Shared, Told};
+use crate::handle::{DialBudgets, Event, Question, Shared, Told};
 use crate::leg::Leg;
 use crate::near::Near;
 use crate::post::Post;
@@ -44,7 +43,7 @@ pub(crate) struct Io {
     pub(crate) near: Near,
     /// Was a congestion control refused by the kernel before? It is told once.
     pub(crate) near_refused: bool,
-    pub(crate) failed_dials: Option<Arc<FailedDials>>,
+    pub(crate) failed_dials: Option<Arc<DialBudgets>>,
     /// The moment of this turn.
     pub(crate) now: Tick,
     /// Expensive steps left in this turn.
@@ -93,14 +92,15 @@ impl Io {
     }
 
     /// May this client cause another dial?
-    pub(crate) fn may_dial(&self, client: IpAddr) -> bool {
-        self.failed_dials.as_ref().is_none_or(|dials| dials.allows(client, self.now.since(Tick(0))))
+    pub(crate) fn may_dial(&self, client: IpAddr, is_claimed: bool) -> bool {
+        let now = self.now.since(Tick(0));
+        self.failed_dials.as_ref().is_none_or(|budgets| budgets.of(is_claimed).allows(client, now))
     }
 
     /// Counts a session that ended for lack of its endpoint against its client.
-    pub(crate) fn charge_failed_dial(&self, client: IpAddr) {
-        if let Some(dials) = &self.failed_dials {
-            dials.failed(client, self.now.since(Tick(0)));
+    pub(crate) fn charge_failed_dial(&self, client: IpAddr, is_claimed: bool) {
+        if let Some(budgets) = &self.failed_dials {
+            budgets.of(is_claimed).failed(client, self.now.since(Tick(0)));
         }
     }
 

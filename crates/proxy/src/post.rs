@@ -60,12 +60,23 @@ impl Post {
         self.out.len() - first
     }
 
-    /// Sends what was gathered as far as the kernel has room, and returns how many trains were lost for want
-    /// of it.
+    /// Sends what was gathered as far as the kernel has room; the rest waits, or is lost where it would be too
+    /// much. Returns how many trains were lost.
+    pub(crate) fn flush(&mut self, socket: &Datagrams) -> u64 {
+        // What an unconnected socket refuses is skipped as lost; it has no error of its own.
+        self.send(socket, WAITING).unwrap_or(0)
+    }
+
+    /// Sends what was gathered and keeps nothing: the next one to gather has another socket. Returns how many
+    /// trains were lost for want of room.
     ///
     /// # Errors
-    /// On a connected socket what the network says of the peer; everything is forgotten then.
-    pub(crate) fn flush(&mut self, socket: &Datagrams) -> io::Result<u64> {
+    /// What the network says of the peer of a connected socket.
+    pub(crate) fn empty(&mut self, socket: &Datagrams) -> io::Result<u64> {
+        self.send(socket, 0)
+    }
+
+    fn send(&mut self, socket: &Datagrams, waiting_room: usize) -> io::Result<u64> {
         if self.trains.is_empty() {
             return Ok(0);
         }
@@ -73,7 +84,7 @@ impl Post {
         let waiting: Vec<_> = self.trains[self.sent..].iter().map(|train| train.outgoing(bytes)).collect();
         let sent = socket.send(&waiting);
         let left = sent.as_ref().map_or(0, |taken| waiting.len() - taken);
-        if left > 0 && bytes.len() <= WAITING {
+        if left > 0 && bytes.len() <= waiting_room {
             self.sent = self.trains.len() - left;
             return Ok(0);
         }
@@ -162,7 +173,7 @@ mod tests {
                 out.finish();
             }
         });
-        assert_eq!(post.flush(&sockets[0]).unwrap(), 0);
+        assert_eq!(post.flush(&sockets[0]), 0);
         let mut buffer = [0; 16];
         for want in [b"aaa", b"bbb", b"ccc"] {
             let count = peer.recv(&mut buffer).unwrap();

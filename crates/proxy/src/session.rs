@@ -186,6 +186,11 @@ impl Session {
         self.count(before, io);
     }
 
+    /// Is its address only what its datagrams claim?
+    fn is_address_claimed(&self) -> bool {
+        self.talk().is_some_and(|talk| !talk.is_proven())
+    }
+
     /// Need its address be doubted no more? It echoed a secret of ours, has sent what no forger would spend,
     /// or goes on for longer than one would.
     pub(crate) fn is_grown(&self) -> bool {

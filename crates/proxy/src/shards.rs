@@ -8,7 +8,7 @@ use std::time::Duration;
 use portcullis_core::limit::bucket::Rate;
 use portcullis_core::snapshot::ListenerPlan;
 use portcullis_core::wheel::Tick;
-use portcullis_core::wire::kcp::crypt::NonceSource;
+use portcullis_core::wire::kcp::crypt::{Crypt, NonceSource};
 use portcullis_core::wire::kcp::outbox::Outbox;
 use portcullis_core::wire::kcp::roster::{self, Roster};
 use portcullis_core::wire::kcp::segment::{Command, Segment};
@@ -35,6 +35,8 @@ pub(crate) struct Shard {
     pub(crate) plan: Arc<ListenerPlan>,
     pub(crate) meter: Arc<Meter>,
     pub(crate) terms: Terms,
+    /// The ciphers of earlier configurations, newest first, while sessions speak them.
+    earlier: Vec<Arc<Crypt>>,
     pub(crate) roster: Roster,
     post: Post,
     closing: bool,
@@ -135,13 +137,29 @@ impl Shard {
         let newcomers = terms.settings.open_rate;
         let newcomers = Rate::new(newcomers.rate.count.get(), newcomers.rate.per, newcomers.burst);
         let roster = Roster::new(&roster::Settings { newcomers, ..roster::Settings::default() });
-        Self { group, worker, plan, meter, terms, roster, post: Post::default(), closing: false }
+        Self {
+            group,
+            worker,
+            plan,
+            meter,
+            terms,
+            earlier: Vec::new(),
+            roster,
+            post: Post::default(),
+            closing: false,
+        }
     }
 
     fn resume(&mut self, plan: Arc<ListenerPlan>, meter: Arc<Meter>, terms: Terms) {
         self.closing = false;
         self.roster.open();
-        (self.plan, self.meter, self.terms) = (plan, meter, terms);
+        let before = std::mem::replace(&mut self.terms, terms);
+        if open_each_other(&before.crypt, &self.terms.crypt) {
+            self.terms.crypt = before.crypt;
+        } else {
+            self.earlier.insert(0, before.crypt);
+        }
+        (self.plan, self.meter) = (plan, meter);
     }
 
     /// This worker's socket of the group.
@@ -152,6 +170,25 @@ impl Shard {
     /// Takes what has come with one system call.
     pub(crate) fn receive(&self, inbox: &mut Inbox) -> io::Result<usize> {
         self.socket().map_or(Err(io::ErrorKind::WouldBlock.into()), |socket| socket.receive(inbox))
+    }
+
+    /// Takes the cipher's header off, in place; `None`: no cipher in force here has made it. `scratch` is for a
+    /// second try.
+    pub(crate) fn open<'b>(&mut self, datagram: &'b mut [u8], scratch: &mut Vec<u8>) -> Option<&'b [u8]> {
+        if !self.earlier.is_empty() {
+            // Those that no session speaks any more are held by nobody else.
+            self.earlier.retain(|crypt| Arc::strong_count(crypt) > 1);
+        }
+        if self.earlier.is_empty() {
+            return self.terms.crypt.open(datagram).map(|plain| &*plain);
+        }
+        let mut opens = |crypt: &&Arc<Crypt>| {
+            scratch.clear();
+            scratch.extend_from_slice(datagram);
+            crypt.open(scratch).is_some()
+        };
+        let crypt = std::iter::once(&self.terms.crypt).chain(&self.earlier).find(|crypt| opens(crypt))?;
+        crypt.open(datagram).map(|plain| &*plain)
     }
 
     /// Gathers what a conversation has to say, and returns how many datagrams that were.
@@ -177,10 +214,16 @@ impl Shard {
     /// Sends what was gathered; what the kernel has no room for waits until the socket is writable.
     pub(crate) fn flush(&mut self) {
         let Some(socket) = self.group.get(self.worker) else { return };
-        // What an unconnected socket refuses is skipped as lost; it has no error of its own.
-        let lost = self.post.flush(socket).unwrap_or(0);
+        let lost = self.post.flush(socket);
         if lost > 0 {
             self.meter.cell(self.worker).kcp.full.add(lost);
         }
     }
+}
+
+/// Are these one cipher with one key?
+fn open_each_other(one: &Crypt, other: &Crypt) -> bool {
+    let mut datagram = vec![0; one.overhead() + 16];
+    one.seal(&mut datagram, [0; 16]);
+    other.open(&mut datagram).is_some_and(|plain| *plain == [0; 16]) && one.cipher() == other.cipher()
 }

@@ -51,6 +51,7 @@ pub(crate) struct Worker {
     /// Datagram ports that had more than a turn's share.
     busy_ports: Vec<u32>,
     inbox: Option<Inbox>,
+    scratch: Vec<u8>,
     snapshot: Arc<Snapshot>,
     /// Closed doors whose queues are to be emptied.
     closing: Vec<Arc<Door>>,
@@ -77,6 +78,7 @@ impl Worker {
             young: Line::default(),
             busy_ports: Vec::new(),
             inbox: None,
+            scratch: Vec::new(),
             doors: Doors::default(),
             snapshot,
             closing: Vec::new(),

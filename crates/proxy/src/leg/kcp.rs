@@ -268,7 +268,7 @@ impl Kcp {
             Carrier::Port(seat) => shards.get(seat.shard).map_or(0, |shard| shard.gather(seat, write)),
             Carrier::Own { socket, error, .. } => {
                 let count = post.gather(Course::default(), write);
-                match post.flush(socket) {
+                match post.empty(socket) {
                     Ok(lost) => cell.full.add(lost),
                     Err(failed) => *error = Some(failed),
                 }

@@ -187,7 +187,7 @@ impl Session {
             io.expensive -= 1;
         }
         let client = self.client_address.ip();
-        if !io.may_dial(client) {
+        if !io.may_dial(client, self.is_address_claimed()) {
             return self.feed(Input::Unresolved(Reason::DialBudget), io);
         }
         let ask = Ask { key: key.as_deref().unwrap_or_default(), client, now: io.clock.wall_now() };
@@ -388,7 +388,7 @@ impl Session {
 
     fn charge(&self, reason: Reason, io: &Io) {
         if matches!(&self.phase, Phase::Opening(gate) if gate.dialled) && reason != Reason::Overload {
-            io.charge_failed_dial(self.client_address.ip());
+            io.charge_failed_dial(self.client_address.ip(), self.is_address_claimed());
         }
     }
 

@@ -53,11 +53,13 @@ impl Worker {
     fn take_batch(&mut self, number: u32, inbox: &mut Inbox) {
         let mut run = Run::default();
         for incoming in inbox.iter_mut() {
-            let seat = Seat { shard: number, to: incoming.from, from: incoming.to };
+            let Incoming { from, to, bytes, .. } = incoming;
+            let seat = Seat { shard: number, to: from, from: to };
             let Some(shard) = self.io.shards.get(number) else { return };
+            let plain = shard.open(bytes, &mut self.scratch);
             let cell = &shard.meter.cell(usize::from(self.io.worker)).kcp;
             cell.datagrams_in.add(1);
-            let Some(plain) = open(shard, incoming) else {
+            let Some(plain) = plain else {
                 cell.dropped(Dropped::Sealed);
                 continue;
             };
@@ -168,9 +170,4 @@ impl Worker {
             self.young.leave(slot(token));
         }
     }
-}
-
-/// Takes the cipher's header off, in place.
-fn open<'b>(shard: &crate::shards::Shard, incoming: Incoming<'b>) -> Option<&'b [u8]> {
-    shard.terms.crypt.open(incoming.bytes).map(|plain| &*plain)
 }
