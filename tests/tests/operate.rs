@@ -3,11 +3,16 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 use std::fs;
-use std::net::{TcpListener, TcpStream};
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::unix::fs::MetadataExt as _;
 use std::process::{Command, Output, Stdio};
 
-use portcullis_peers::{Endpoint, serve};
+use portcullis_core::wire::kcp::fec::Shards;
+
+use portcullis_peers::{Endpoint, KcpClient, KcpOptions, serve};
+use portcullis_tests::kcp_raw::{ACK, PUSH, Segment, WASK, framed};
+use portcullis_tests::shim::{Shim, Weather};
 use portcullis_tests::{Gate, Setup, Site, binary, until};
 use rustix::process::Signal;
 
@@ -166,4 +171,64 @@ fn sessions_are_told_at_their_start_and_at_their_end() {
         assert!(end.contains(field), "{field} is missing: {end}");
     }
     assert!(end.contains(&format!(" endpoint={} ", endpoint.address())), "{end}");
+}
+
+#[test]
+fn what_kcp_carries_mends_and_refuses_is_on_the_page() {
+    let endpoint = Endpoint::start(serve::echo).unwrap();
+    let kcp = "kcp = { fec = [10, 3] }";
+    let setup = Setup::new().fixed("in", "kcp", &[endpoint.address()], kcp).fixed(
+        "quiet",
+        "tcp",
+        &[endpoint.address()],
+        "",
+    );
+    let gate = Gate::start(&setup.text());
+    let of = |name: &str, label: &str| {
+        gate.metrics().sum(&format!("portcullis_kcp_{name}"), &["listener=\"in\"", label])
+    };
+    assert_eq!(of("datagrams_total", ""), 0.0);
+
+    let shim = Shim::start(gate.listener("in"), Weather::losing(15), 7);
+    let options = KcpOptions { code: Shards::new(10, 3).ok(), ..KcpOptions::default() };
+    let client = KcpClient::connect(shim.address(), &options).unwrap();
+    let sent: Vec<u8> = (0..400_000_u32).map(|at| (at % 251) as u8).collect();
+    let mut received = vec![0; sent.len()];
+    std::thread::scope(|scope| {
+        scope.spawn(|| client.stream().write_all(&sent).unwrap());
+        client.stream().read_exact(&mut received).unwrap();
+    });
+    assert!(received == sent);
+    for (name, label) in [
+        ("datagrams_total", "direction=\"in\""),
+        ("datagrams_total", "direction=\"out\""),
+        ("retransmits_total", ""),
+        ("fec_recovered_total", ""),
+        ("round_trip_seconds_count", ""),
+    ] {
+        assert!(of(name, label) >= 1.0, "{name} {label} in {}", gate.metrics().text());
+    }
+    assert_eq!(of("unproven", ""), 0.0, "what was heard is proven");
+
+    let stranger = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let out_of_band = [framed(0, &[0; 30])].map(|mut frame| {
+        frame[4] = 0xf3;
+        frame
+    });
+    for (reason, datagram) in [
+        ("malformed", vec![7; 100]),
+        ("no-opening", Segment::new(9, ACK, 0).bytes()),
+        ("no-opening", Segment::new(9, PUSH, 32).bytes()),
+        ("out-of-band", out_of_band[0].clone()),
+    ] {
+        let label = format!("reason=\"{reason}\"");
+        let before = of("dropped_total", &label);
+        stranger.send_to(&datagram, gate.listener("in")).unwrap();
+        until(reason, || of("dropped_total", &label) > before);
+    }
+    stranger.send_to(&Segment::new(9, WASK, 0).bytes(), gate.listener("in")).unwrap();
+    until("the question is answered", || of("answers_total", "") > 0.0);
+    stranger.send_to(&Segment::push(9, 0, b"hello?").bytes(), gate.listener("in")).unwrap();
+    until("somebody is unproven", || of("unproven", "") > 0.0);
+    assert!(!gate.metrics().text().contains("kcp_datagrams_total{listener=\"quiet\""));
 }
