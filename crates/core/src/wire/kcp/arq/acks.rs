@@ -76,6 +76,12 @@ impl Acks {
         taken.into_iter()
     }
 
+    /// Does it hold no memory?
+    #[cfg(test)]
+    pub(super) fn is_bare(&self) -> bool {
+        self.list.capacity() == 0
+    }
+
     /// When an acknowledgement that is in no hurry is to be sent.
     pub(super) fn delayed(now: Tick, interval: u16) -> Tick {
         Tick(now.0.saturating_add(u64::from(interval.min(DELAY_MAX))))

@@ -280,15 +280,16 @@ impl Flight {
         })
     }
 
-    /// Takes the number before which everything arrived, at most [`Flight::next`], and frees those bytes. Says how
-    /// many segments that were sent once were not known to have arrived.
+    /// Takes the number before which everything arrived, at most [`Flight::next`], and frees those bytes and what is
+    /// acknowledged behind them. Says how many segments that were sent once were not known to have arrived.
     pub(super) fn advance(&mut self, una: u32) -> u32 {
         let (mut bytes, mut first) = (0, 0);
-        while before(self.una, una) {
-            if let Some(record) = self.record(self.una) {
-                bytes += usize::from(record.len);
-                first += u32::from(record.tries == 1 && record.state != State::Acked);
+        while let Some(record) = self.record(self.una) {
+            if !before(self.una, una) && record.state != State::Acked {
+                break;
             }
+            bytes += usize::from(record.len);
+            first += u32::from(record.tries == 1 && record.state != State::Acked);
             self.una = self.una.wrapping_add(1);
         }
         self.bytes.drain(..bytes.min(self.bytes.len()));

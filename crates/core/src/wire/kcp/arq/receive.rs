@@ -102,7 +102,6 @@ impl Receiver {
             }
             _ => self.queue.extend(payload),
         }
-        // A retransmission in other pieces does not exist, but a hostile one may be here early and come again.
         self.next = self.next.wrapping_add(1);
         if self.follow() { Arrival::GapFilled } else { Arrival::InOrder }
     }
@@ -128,6 +127,12 @@ impl Receiver {
     /// Bytes that are held, in order and early.
     pub(super) fn held(&self) -> usize {
         self.queue.len() + self.early_bytes
+    }
+
+    /// Does it hold no memory?
+    #[cfg(test)]
+    pub(super) fn is_bare(&self) -> bool {
+        self.queue.capacity() == 0 && self.early.is_empty()
     }
 
     fn keep(&mut self, sn: u32, ahead: u32, payload: &[u8], settings: &Settings) -> Arrival {

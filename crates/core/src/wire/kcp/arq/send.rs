@@ -153,11 +153,11 @@ impl Sender {
     }
 
     /// Ends a datagram's acknowledgements: moves the left edge, finds what was overtaken, frees what is done.
-    /// Says how many segments were overtaken.
     pub(super) fn settle(&mut self, una: u32, overtaker: &Overtaker, settings: &Settings) {
         let Some(flight) = self.flight.as_deref_mut() else { return };
-        let (moved, mss) = (una != flight.una(), settings.mss() as u32);
+        let (old, mss) = (flight.una(), settings.mss() as u32);
         (0..flight.advance(una)).for_each(|_| self.loss.arrived());
+        let moved = flight.una() != old;
         let overtaken = flight.overtake(overtaker, settings.resend);
         (0..overtaken.first).for_each(|_| self.loss.lost());
         if overtaken.any {
