@@ -13,10 +13,9 @@ use super::{KcpOptions, KcpStream};
 /// How long what a service has written may take to arrive after it has returned.
 const LINGER: Duration = Duration::from_secs(5);
 
-/// A listening endpoint. Dropping it stops it and forgets its conversations, without a word to the clients.
+/// A listening endpoint. Dropping it frees the port and forgets the conversations, without a word to the clients.
 #[derive(Debug)]
 pub struct KcpEndpoint {
-    address: SocketAddr,
     accepted: Arc<AtomicU64>,
     running: Running,
 }
@@ -61,14 +60,13 @@ impl KcpEndpoint {
                 })
                 .ok();
         };
-        let address = hub.address()?;
-        Ok(Self { address, accepted, running: Running::start(&hub, Some(Box::new(accept)))? })
+        Ok(Self { accepted, running: Running::start(&hub, Some(Box::new(accept)))? })
     }
 
     /// Where it listens.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.running.hub().address()
     }
 
     /// How many conversations clients have begun.

@@ -29,7 +29,7 @@ const STOP: Duration = Duration::from_millis(500);
 /// A socket and its conversations.
 #[derive(Debug)]
 pub(super) struct Hub {
-    socket: UdpSocket,
+    address: SocketAddr,
     options: KcpOptions,
     epoch: Instant,
     state: Mutex<State>,
@@ -39,13 +39,14 @@ pub(super) struct Hub {
 /// What the threads share.
 #[derive(Debug)]
 pub(super) struct State {
+    /// `None`: the end has come. Closed then, whoever still has a stream: the port is free.
+    socket: Option<Arc<UdpSocket>>,
     sessions: HashMap<SocketAddr, Session>,
     gone: VecDeque<(SocketAddr, u32)>,
     nonces: NonceSource,
     out: Outbox,
     /// When the timer's thread will look again.
     wake_at: Tick,
-    stopping: bool,
 }
 
 impl State {
@@ -55,7 +56,7 @@ impl State {
     }
 
     pub(super) fn is_stopping(&self) -> bool {
-        self.stopping
+        self.socket.is_none()
     }
 
     /// How many conversations there are.
@@ -64,7 +65,7 @@ impl State {
     }
 
     fn stop(&mut self) {
-        self.stopping = true;
+        self.socket = None;
         self.sessions.values().for_each(|session| session.changed.notify_all());
     }
 
@@ -83,16 +84,17 @@ impl Hub {
         let seed = [chance(), chance(), chance(), chance()].map(u64::to_le_bytes);
         let mut bytes = [0; 32];
         bytes.copy_from_slice(seed.as_flattened());
+        let address = socket.local_addr()?;
         let state = State {
+            socket: Some(Arc::new(socket)),
             sessions: HashMap::new(),
             gone: VecDeque::new(),
             nonces: NonceSource::new(&bytes, 0),
             out: Outbox::default(),
             wake_at: Tick::NEVER,
-            stopping: false,
         };
         let (epoch, state, timer) = (Instant::now(), Mutex::new(state), Condvar::new());
-        Ok(Self { socket, options: options.clone(), epoch, state, timer })
+        Ok(Self { address, options: options.clone(), epoch, state, timer })
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
@@ -103,8 +105,8 @@ impl Hub {
         Tick(self.epoch.elapsed().as_millis() as u64)
     }
 
-    pub(super) fn address(&self) -> io::Result<SocketAddr> {
-        self.socket.local_addr()
+    pub(super) fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// Begins a conversation with `peer`; nothing is sent.
@@ -142,11 +144,11 @@ impl Hub {
     /// Sends what is due to `peer`. What the socket does not take is lost, as datagrams are.
     pub(super) fn transmit(&self, state: &mut State, peer: SocketAddr) {
         let now = self.now();
-        let State { sessions, nonces, out, wake_at, .. } = state;
-        let Some(session) = sessions.get_mut(&peer) else { return };
+        let State { socket, sessions, nonces, out, wake_at, .. } = state;
+        let (Some(socket), Some(session)) = (socket, sessions.get_mut(&peer)) else { return };
         out.clear();
         session.conversation.transmit(now, &self.options.crypt, nonces, out);
-        out.iter().for_each(|datagram| drop(self.socket.send_to(datagram, peer)));
+        out.iter().for_each(|datagram| drop(socket.send_to(datagram, peer)));
         if session.conversation.is_dead() {
             session.changed.notify_all();
         }
@@ -167,10 +169,11 @@ impl Hub {
 
     /// Takes what arrives until the end; `accept` gets each conversation that a stranger begins.
     fn receive(self: &Arc<Self>, accept: Option<&Accept>) {
+        let Some(socket) = self.lock().socket.clone() else { return };
         let mut buffer = [0; DATAGRAM];
         loop {
-            let received = self.socket.recv_from(&mut buffer);
-            if self.lock().stopping {
+            let received = socket.recv_from(&mut buffer);
+            if self.lock().is_stopping() {
                 return;
             }
             match received {
@@ -209,7 +212,7 @@ impl Hub {
     /// Sends what is due when it is due, until the end.
     fn keep_time(&self) {
         let mut state = self.lock();
-        while !state.stopping {
+        while !state.is_stopping() {
             let now = self.now();
             let is_due =
                 |(peer, session): (&SocketAddr, &Session)| (session.poll_timeout() <= now).then_some(*peer);
@@ -275,17 +278,17 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
+        let socket = self.hub.lock().socket.clone();
         self.hub.lock().stop();
         self.hub.timer.notify_one();
         // The receiving thread sees it when something arrives, or else a little later.
-        if let Ok(mut address) = self.hub.address() {
-            match address.ip() {
-                IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
-                IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
-                IpAddr::V4(_) | IpAddr::V6(_) => {}
-            }
-            self.hub.socket.send_to(&[], address).ok();
+        let mut address = self.hub.address;
+        match address.ip() {
+            IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
+            IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
+            IpAddr::V4(_) | IpAddr::V6(_) => {}
         }
+        socket.map(|socket| socket.send_to(&[], address));
         self.threads.drain(..).for_each(|thread| drop(thread.join()));
     }
 }

@@ -42,10 +42,8 @@ impl KcpStream {
     }
 
     /// The address of the socket.
-    ///
-    /// # Errors
-    /// Whatever the socket fails with.
-    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
         self.hub.address()
     }
 
