@@ -9,6 +9,7 @@ pub mod http_upgrade;
 pub mod jwt;
 pub mod kcp_crypt;
 pub mod kcp_fec;
+pub mod kcp_input;
 pub mod kcp_roster;
 pub mod key;
 pub mod ticket;
@@ -25,6 +26,7 @@ pub const TARGETS: &[Target] = &[
     ("jwt", jwt::run),
     ("kcp_crypt", kcp_crypt::run),
     ("kcp_fec", kcp_fec::run),
+    ("kcp_input", kcp_input::run),
     ("kcp_roster", kcp_roster::run),
     ("key", key::run),
     ("ticket", ticket::run),

@@ -149,7 +149,7 @@ impl Oracle {
     }
 
     /// The crate queues without a bound, and refuses a message of very many segments.
-    fn room(&self) -> usize {
+    pub fn room(&self) -> usize {
         (self.window * 2).saturating_sub(self.kcp.wait_snd()).min(32) * self.kcp.mss()
     }
 }
