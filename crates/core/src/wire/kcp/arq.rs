@@ -35,6 +35,12 @@ use rtt::{RTO_MAX, Rtt};
 use send::Sender;
 pub use settings::{Settings, Start};
 
+/// Until the peer has proved its address, an acknowledgement waits so long for data to ride on, in milliseconds: as
+/// long as it does not come the peer sends again, which is what may be answered.
+const SPARING_DELAY: u64 = 250;
+/// Until then one segment is in flight at a time, of an eighth of the room, or of so many bytes.
+const SPARING_LEN: usize = 16;
+
 /// How a datagram came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
@@ -92,6 +98,8 @@ pub struct Arq {
     held_until: Tick,
     answered: bool,
     proven: bool,
+    /// Is there little room until the address is proven?
+    sparing: bool,
     dead: bool,
 }
 
@@ -122,6 +130,7 @@ impl Arq {
             held_until: Tick::default(),
             answered: false,
             proven: false,
+            sparing: false,
             dead: false,
         }
     }
@@ -188,6 +197,7 @@ impl Arq {
         let arrival = self.receiver.push(segment.sn, segment.payload, &self.settings, run);
         let due = match arrival {
             Arrival::Refused => return,
+            Arrival::InOrder if self.is_sparing() => Tick(now.0.saturating_add(SPARING_DELAY)),
             Arrival::InOrder => Acks::delayed(now, self.settings.interval),
             Arrival::Duplicate => {
                 self.counts.duplicates += 1;
@@ -328,6 +338,16 @@ impl Arq {
         self.proven
     }
 
+    /// Spares what may be sent to an address that is not proven: the last answer to a peer that then waits in
+    /// silence must not be lost for want of room to send it again.
+    pub fn spare(&mut self) {
+        self.sparing = true;
+    }
+
+    fn is_sparing(&self) -> bool {
+        self.sparing && !self.proven
+    }
+
     /// Was a segment, or a question for a closed window, sent [`Settings::dead_link`] times without an answer? Then
     /// nothing more is sent.
     #[must_use]
@@ -371,10 +391,23 @@ impl Arq {
     /// When there is something to write, timeouts of segments left aside.
     fn due(&self) -> Tick {
         // A timer that has to be started or stopped is work as well.
-        if self.sender.has_work(&self.settings) || self.sender.is_stuck() != self.probe.persists() {
+        if self.has_work() || self.sender.is_stuck() != self.probe.persists() {
             return Tick(0);
         }
-        self.acks.due().min(self.probe.due())
+        // What is in flight has told the acknowledgements, or tells them when it is sent again.
+        let acks = if self.is_sparing() && self.is_flying() { Tick::NEVER } else { self.acks.due() };
+        acks.min(self.probe.due())
+    }
+
+    fn has_work(&self) -> bool {
+        if self.is_sparing() && self.is_flying() {
+            return self.sender.flight().is_some_and(Flight::has_lost);
+        }
+        self.sender.has_work(&self.settings)
+    }
+
+    fn is_flying(&self) -> bool {
+        self.sender.flight().is_some_and(|flight| flight.span() > 0)
     }
 
     fn expire(&mut self, now: Tick) {
@@ -427,7 +460,11 @@ impl Arq {
             self.write_push(lost.sn, stamp.ts, out);
         }
         loop {
-            let whole = self.sender.sendable(&self.settings);
+            let mut whole = self.sender.sendable(&self.settings);
+            if self.is_sparing() {
+                let room = (span.len() / 8).saturating_sub(HEADER).max(SPARING_LEN);
+                whole = if self.is_flying() { 0 } else { whole.min(room) };
+            }
             let len = whole.min(span.end.saturating_sub(out.open_len() + HEADER));
             // A full datagram is worth cutting a segment a little shorter; a scrap of one is not.
             let alone = out.open_len() == span.start;

@@ -65,8 +65,12 @@ impl Conversation {
     pub fn new(plan: Plan<'_>) -> Self {
         let Plan { conv, settings, start, code, framed, seqid, mul_acc, dialled } = plan;
         let encoder = code.filter(|_| framed).map(|code| Box::new(Encoder::new(code, mul_acc, seqid)));
+        let mut arq = Arq::new(conv, settings, start);
+        if !dialled {
+            arq.spare();
+        }
         Self {
-            arq: Arq::new(conv, settings, start),
+            arq,
             encoder,
             decoder: None,
             code,

@@ -203,6 +203,58 @@ fn a18_an_address_that_has_had_its_share_costs_nothing_until_it_speaks() {
 }
 
 #[test]
+fn a_client_that_waits_in_silence_gets_its_answer_whatever_was_lost_before_it() {
+    for (framed, per_cent) in [(false, 5), (false, 20), (true, 5), (true, 20)] {
+        let unanswered = (0..500).filter(|seed| !is_answered(framed, per_cent, *seed)).count();
+        assert_eq!(unanswered, 0, "of 500 at {per_cent} % loss, framed: {framed}");
+    }
+}
+
+/// A hello, `ok`, a request, an answer: does it arrive within a minute?
+fn is_answered(framed: bool, per_cent: u64, seed: u64) -> bool {
+    let mut line = Line::new(Crypt::null());
+    let mut client = conversation(&line.crypt, framed, true);
+    let mut server = conversation(&line.crypt, framed, false);
+    let mut chance = seed;
+    let mut lost = || {
+        chance = chance.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (chance >> 33) % 100 < per_cent
+    };
+    client.write(b"a hello of 24 bytes, say");
+    let (mut asked, mut got) = (0, 0);
+    for _ in 0..60_000 {
+        for datagram in line.hear(&mut client) {
+            if !lost() {
+                line.tell(&mut server, datagram);
+            }
+        }
+        for datagram in line.hear(&mut server) {
+            if !lost() {
+                line.tell(&mut client, datagram);
+            }
+        }
+        let before = asked;
+        asked += read_all(&mut server).len();
+        if before < 24 && asked >= 24 {
+            server.write(b"ok");
+        }
+        if before < 41 && asked == 41 {
+            server.write(&[6; 20_000]);
+        }
+        let before = got;
+        got += read_all(&mut client).len();
+        if before < 2 && got >= 2 {
+            client.write(b"what do you know?");
+        }
+        if got == 20_002 {
+            return true;
+        }
+        line.now = Tick(line.now.0 + 1);
+    }
+    false
+}
+
+#[test]
 fn an_endpoint_that_speaks_first_and_long_reaches_a_client_that_has_said_little() {
     let mut line = Line::new(Crypt::null());
     let mut client = conversation(&line.crypt, true, true);
