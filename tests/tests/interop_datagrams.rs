@@ -19,7 +19,7 @@ fn a_full_send_buffer_gives_a_short_count_and_is_told_when_there_is_room() {
         let socket = bind("10.7.0.1:0");
         set_socket_send_buffer_size(&socket, 8 << 10).unwrap();
         let poller = Poller::new().unwrap();
-        poller.add(&socket, 5, Interest::Level).unwrap();
+        poller.add(&socket, 5, Interest::Arrivals).unwrap();
         // Nobody answers who 10.7.0.9 is: what is sent to it waits in the kernel, on the socket's account.
         let bytes = [7; 1_300];
         let to = Some("10.7.0.9:9".parse().unwrap());
@@ -34,7 +34,7 @@ fn a_full_send_buffer_gives_a_short_count_and_is_told_when_there_is_room() {
         assert!(!told(&poller, Duration::ZERO).iter().any(room), "room while nothing has left");
         ip("neighbour replace 10.7.0.9 lladdr 02:00:00:00:00:09 dev near");
         assert!(told(&poller, Duration::from_secs(5)).iter().any(room));
-        poller.change(&socket, 5, Interest::Level).unwrap();
+        poller.change(&socket, 5, Interest::Arrivals).unwrap();
         assert!(told(&poller, Duration::ZERO).is_empty(), "told of room that nobody waits for");
         assert!(socket.send(&batch[sent..]).unwrap() > 0);
     });
@@ -101,7 +101,7 @@ fn told(poller: &Poller, time: Duration) -> Vec<Event> {
 /// Waits for what comes in and receives it.
 fn take(socket: &Datagrams, inbox: &mut Inbox) {
     let poller = Poller::new().unwrap();
-    poller.add(socket, 0, Interest::Level).unwrap();
+    poller.add(socket, 0, Interest::Arrivals).unwrap();
     assert!(!told(&poller, Duration::from_secs(5)).is_empty(), "nothing came");
     assert_eq!(socket.receive(inbox).unwrap(), 1);
 }

@@ -122,7 +122,7 @@ impl Io {
 
     /// Hands over what this turn has to send, has asked and has told.
     pub(crate) fn end_turn(&mut self) {
-        self.shards.flush();
+        self.shards.flush(&self.poller);
         self.shared.questions.put(&mut self.questions);
         self.shared.endings.put(&mut self.told);
     }

@@ -67,6 +67,11 @@ impl Post {
         self.send(socket, WAITING).unwrap_or(0)
     }
 
+    /// Is there anything that the kernel had no room for?
+    pub(crate) fn waits(&self) -> bool {
+        !self.trains.is_empty()
+    }
+
     /// Sends what was gathered and keeps nothing: the next one to gather has another socket. Returns how many
     /// trains were lost for want of room.
     ///

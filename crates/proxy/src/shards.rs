@@ -39,6 +39,10 @@ pub(crate) struct Shard {
     earlier: Vec<Arc<Crypt>>,
     pub(crate) roster: Roster,
     post: Post,
+    /// What the socket is watched under.
+    token: u64,
+    /// Is the socket watched for room as well?
+    awaits_room: bool,
     closing: bool,
 }
 
@@ -79,10 +83,11 @@ impl Shards {
                 known.resume(plan, meter, terms);
                 continue;
             }
-            let shard = Shard::new(Arc::clone(group), worker, (plan, meter, terms));
+            let mut shard = Shard::new(Arc::clone(group), worker, (plan, meter, terms));
             let number = self.list.iter().position(Option::is_none).unwrap_or(self.list.len());
+            shard.token = base - number as u64;
             if let Some(socket) = shard.socket() {
-                poller.add(socket, base - number as u64, Interest::Edge)?;
+                poller.add(socket, shard.token, Interest::Arrivals)?;
             }
             match self.list.get_mut(number) {
                 Some(place) => *place = Some(shard),
@@ -113,8 +118,8 @@ impl Shards {
     }
 
     /// Sends what the turn has gathered.
-    pub(crate) fn flush(&mut self) {
-        self.list.iter_mut().flatten().for_each(Shard::flush);
+    pub(crate) fn flush(&mut self, poller: &Poller) {
+        self.list.iter_mut().flatten().for_each(|shard| shard.flush(poller));
         self.sweep();
     }
 
@@ -146,6 +151,8 @@ impl Shard {
             earlier: Vec::new(),
             roster,
             post: Post::default(),
+            token: 0,
+            awaits_room: false,
             closing: false,
         }
     }
@@ -212,11 +219,16 @@ impl Shard {
     }
 
     /// Sends what was gathered; what the kernel has no room for waits until the socket is writable.
-    pub(crate) fn flush(&mut self) {
+    fn flush(&mut self, poller: &Poller) {
         let Some(socket) = self.group.get(self.worker) else { return };
         let lost = self.post.flush(socket);
         if lost > 0 {
             self.meter.cell(self.worker).kcp.full.add(lost);
+        }
+        if self.post.waits() != self.awaits_room {
+            let interest = if self.awaits_room { Interest::Arrivals } else { Interest::Room };
+            // Where it fails the next turn tries again.
+            self.awaits_room ^= poller.change(socket, self.token, interest).is_ok();
         }
     }
 }

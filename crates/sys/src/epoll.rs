@@ -23,9 +23,11 @@ pub enum Interest {
     Edge,
     /// Readable, level-triggered, and of all pollers that watch it only one or some are woken.
     Accept,
-    /// Readable, level-triggered. The one for datagrams: a UDP socket is told that it is writable after
-    /// every datagram that has left, so that with [`Interest::Edge`] each send would be an event.
+    /// Readable, level-triggered.
     Level,
+    /// Readable, edge-triggered. The one for datagrams: a UDP socket is told that it is writable after
+    /// every datagram that has left, so that with [`Interest::Edge`] each send would be an event.
+    Arrivals,
     /// Readable or writable, level-triggered: for a datagram socket that had no room, until it has.
     Room,
 }
@@ -119,6 +121,7 @@ fn flags(interest: Interest) -> EventFlags {
         }
         Interest::Accept => EventFlags::IN | EventFlags::EXCLUSIVE,
         Interest::Level => EventFlags::IN,
+        Interest::Arrivals => EventFlags::IN | EventFlags::ET,
         Interest::Room => EventFlags::IN | EventFlags::OUT,
     }
 }

@@ -7,8 +7,10 @@ mod batch;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::time::Duration;
 
 use portcullis_sys::datagram::{Datagrams, Inbox, Local, Outgoing};
+use portcullis_sys::epoll::{Events, Interest, Poller};
 
 use self::batch::{Seen, WAIT, bind, patterned, ready, take, take_with, to};
 
@@ -236,6 +238,24 @@ fn a_socket_tells_what_room_it_got() {
     let shared = bind("127.0.0.1:0").room().unwrap();
     // The system's default is about 200 KiB; every privilege gives more.
     assert!(shared.receive > 400 << 10 && shared.send > 400 << 10, "{shared:?}");
+}
+
+#[test]
+fn a_send_is_no_event_to_whoever_waits_for_arrivals() {
+    let (server, client) = (bind("127.0.0.1:0"), bind("127.0.0.1:0"));
+    let poller = Poller::new().unwrap();
+    poller.add(&client, 1, Interest::Arrivals).unwrap();
+    let told = || {
+        let mut events = Events::default();
+        poller.wait(&mut events, Some(Duration::ZERO)).unwrap();
+        events.as_slice().iter().filter(|event| event.readable || event.writable).count()
+    };
+    for _ in 0..3 {
+        client.send(&[to(server.address(), b"question")]).unwrap();
+        assert_eq!(told(), 0);
+    }
+    server.send(&[to(client.address(), b"answer")]).unwrap();
+    assert_eq!((told(), told()), (1, 0), "told once");
 }
 
 #[test]

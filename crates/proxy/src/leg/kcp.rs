@@ -159,7 +159,7 @@ impl Kcp {
     pub(super) fn watch(&self, poller: &Poller, token: u64) -> io::Result<()> {
         match &self.carrier {
             Carrier::Port(_) => Ok(()), // the port is watched
-            Carrier::Own { socket, .. } => poller.add(socket, token, Interest::Edge),
+            Carrier::Own { socket, .. } => poller.add(socket, token, Interest::Arrivals),
         }
     }
 
