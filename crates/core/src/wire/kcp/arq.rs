@@ -205,6 +205,9 @@ impl Arq {
             }
             Arrival::GapFilled | Arrival::Early => Tick(0),
         };
+        if arrival != Arrival::Duplicate {
+            self.probe.used();
+        }
         let cap = usize::from(self.settings.receive_window) * 2;
         self.acks.add(segment.sn, segment.ts, cap, due);
         // The peer's segments may be a little shorter than ours.
@@ -292,8 +295,8 @@ impl Arq {
     /// Takes bytes off the front of those that wait to be read; the peer is told when that opens a closed window.
     pub fn consume(&mut self, count: usize) {
         self.receiver.consume(count);
-        if self.receiver.reopened(&self.settings) {
-            self.probe.tell();
+        if self.receiver.reopened(&self.settings) && !self.probe.repeats() {
+            self.probe.tell_open();
         }
     }
 
@@ -435,7 +438,9 @@ impl Arq {
         if out.open_len() + HEADER <= end && self.probe.take_question() {
             self.control(Command::WindowAsk, 0, 0).write(out);
         }
-        if out.open_len() + HEADER <= end && self.probe.take_answer(now, self.settings.interval) {
+        let interval = u32::from(self.settings.interval);
+        let pause = if self.probe.repeats() { self.rtt.rto(&self.settings).max(interval) } else { interval };
+        if out.open_len() + HEADER <= end && self.probe.take_answer(now, pause) {
             self.control(Command::WindowTell, 0, 0).write(out);
         }
     }

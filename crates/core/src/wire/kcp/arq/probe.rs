@@ -5,12 +5,18 @@ use crate::wheel::Tick;
 /// How long to wait before the first question, and at most, in milliseconds: kcp-go's and ikcp.c's figures.
 const WAIT: (u32, u32) = (500, 120_000);
 
+/// How many times an open window is told unasked.
+const TELLS: u8 = 3;
+
 #[derive(Debug)]
 pub(super) struct Probe {
     /// A question is to be sent.
     asking: bool,
     /// An answer is to be sent.
     telling: bool,
+    /// How many more times to send it: the news that a closed window is open may be lost, and some peers wait for
+    /// seconds before they ask.
+    repeats: u8,
     /// No answer before this: questions may come in floods.
     tell_at: Tick,
     /// When to ask a peer whose window is closed.
@@ -23,7 +29,15 @@ pub(super) struct Probe {
 
 impl Default for Probe {
     fn default() -> Self {
-        Self { asking: false, telling: false, tell_at: Tick(0), ask_at: Tick::NEVER, wait: 0, unanswered: 0 }
+        Self {
+            asking: false,
+            telling: false,
+            repeats: 0,
+            tell_at: Tick(0),
+            ask_at: Tick::NEVER,
+            wait: 0,
+            unanswered: 0,
+        }
     }
 }
 
@@ -34,6 +48,20 @@ impl Probe {
 
     pub(super) fn tell(&mut self) {
         self.telling = true;
+    }
+
+    /// Tells that the window is open, unasked, until the peer makes use of it, [`TELLS`] times at most.
+    pub(super) fn tell_open(&mut self) {
+        self.telling = true;
+        self.repeats = TELLS - 1;
+    }
+
+    /// The peer makes use of the window: if it was told, it has heard.
+    pub(super) fn used(&mut self) {
+        if (1..TELLS - 1).contains(&self.repeats) {
+            self.telling = false;
+            self.repeats = 0;
+        }
     }
 
     /// Something of the peer arrived.
@@ -80,13 +108,19 @@ impl Probe {
         std::mem::take(&mut self.asking)
     }
 
-    /// Is an answer to be sent now? Asked once: it counts as sent, and the next one waits for `interval`.
-    pub(super) fn take_answer(&mut self, now: Tick, interval: u16) -> bool {
+    /// Is an answer to be sent now? Asked once: it counts as sent, and the next one waits for `pause` milliseconds.
+    pub(super) fn take_answer(&mut self, now: Tick, pause: u32) -> bool {
         let due = self.telling && now >= self.tell_at;
         if due {
-            self.telling = false;
-            self.tell_at = Tick(now.0.saturating_add(u64::from(interval)));
+            self.telling = self.repeats > 0;
+            self.repeats = self.repeats.saturating_sub(1);
+            self.tell_at = Tick(now.0.saturating_add(u64::from(pause)));
         }
         due
+    }
+
+    /// Is the answer one of several?
+    pub(super) fn repeats(&self) -> bool {
+        self.repeats > 0
     }
 }

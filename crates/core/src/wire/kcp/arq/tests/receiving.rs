@@ -91,9 +91,26 @@ fn the_window_is_told_in_bytes_and_again_when_it_opens() {
     assert_eq!(arq.poll_timeout(), Tick::NEVER, "a little room is not told");
     arq.consume(100);
     assert_eq!(sent(&mut arq, 30), [(Command::WindowTell, 0, 0)]);
-    assert_eq!(arq.poll_timeout(), Tick::NEVER, "told once; whoever did not hear it asks");
-    input(&mut arq, 50, &segment(Command::WindowAsk, 0, 0, 0));
-    assert_eq!(told(&mut arq, 50), 4);
+    assert_eq!(sent(&mut arq, 230), [(Command::WindowTell, 0, 0)], "the first may be lost");
+    assert_eq!(sent(&mut arq, 430), [(Command::WindowTell, 0, 0)]);
+    assert_eq!(arq.poll_timeout(), Tick::NEVER, "whoever has heard none of them asks");
+    input(&mut arq, 700, &segment(Command::WindowAsk, 0, 0, 0));
+    assert_eq!(told(&mut arq, 700), 4);
+}
+
+#[test]
+fn an_open_window_is_not_told_again_when_it_is_used() {
+    let settings = Settings { receive_window: 2, mtu: 124, ..Settings::default() };
+    let mut arq = arq(&settings);
+    for sn in 0..2 {
+        input(&mut arq, 1, &push(sn, &[0; 100]));
+    }
+    drain(&mut arq, 1);
+    read(&mut arq);
+    assert_eq!(sent(&mut arq, 1), [(Command::WindowTell, 0, 0)]);
+    input(&mut arq, 5, &push(2, b"go on"));
+    assert_eq!(sent(&mut arq, 15), [(Command::Ack, 2, 0)]);
+    assert_eq!(arq.poll_timeout(), Tick::NEVER);
 }
 
 #[test]
