@@ -12,14 +12,53 @@ const SLOT_BITS: u32 = 31;
 #[derive(Debug)]
 pub(crate) struct Tenant {
     pub(crate) session: Session,
-    /// The moment of its entry in the wheel; a later deadline waits for that entry.
-    pub(crate) armed: Tick,
+    pub(crate) alarm: Alarm,
     /// Is it on the ready list?
     pub(crate) ready: bool,
     /// Is it in the line of hellos?
     pub(crate) in_line: bool,
     /// May its address be forged?
     pub(crate) is_young: bool,
+}
+
+/// What a tenant has in the wheel: its next entry, and a later one that is still there from before. Others may
+/// be left, and fire for nothing.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Alarm {
+    next: Tick,
+    later: Tick,
+}
+
+impl Tenant {
+    pub(crate) fn new(session: Session) -> Self {
+        Self { session, alarm: Alarm::OFF, ready: false, in_line: false, is_young: false }
+    }
+}
+
+impl Alarm {
+    const OFF: Self = Self { next: Tick::NEVER, later: Tick::NEVER };
+
+    /// An entry may have fired.
+    pub(crate) fn rang(&mut self, now: Tick) {
+        if now >= self.next {
+            self.next = if self.later > now { self.later } else { Tick::NEVER };
+            self.later = Tick::NEVER;
+        }
+    }
+
+    /// Must there be a new entry for a deadline? A later one waits for the entry that is there.
+    pub(crate) fn must_arm(&mut self, at: Tick) -> bool {
+        if at >= self.next {
+            return false;
+        }
+        // Of two that are there the nearer will soon be gone. The farther one is kept in mind, or each exchange
+        // of a busy session would leave one more behind.
+        if self.later == Tick::NEVER {
+            self.later = self.next;
+        }
+        self.next = at;
+        true
+    }
 }
 
 #[derive(Debug)]
@@ -120,6 +159,43 @@ fn token(slot: u32, generation: u32) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_busy_session_leaves_no_trail_of_entries() {
+        let (mut alarm, mut entries) = (Alarm::OFF, 0);
+        for exchange in 0..1000 {
+            let now = Tick(1000 + 50 * exchange);
+            alarm.rang(now);
+            for wait in [15_000, 30, 10] {
+                entries += usize::from(alarm.must_arm(Tick(now.0 + wait)));
+            }
+        }
+        assert!(
+            entries <= 2 * 1000 + 10,
+            "{entries} entries: two near ones an exchange, a far one each 15 s"
+        );
+    }
+
+    #[test]
+    fn an_alarm_never_rings_late() {
+        let (mut alarm, mut entries) = (Alarm::OFF, std::collections::BTreeSet::new());
+        let (mut wanted, mut dice) = (u64::MAX, 7_u64);
+        for now in 0..200_000_u64 {
+            let rings = entries.remove(&now);
+            if rings {
+                alarm.rang(Tick(now));
+            }
+            assert!(rings || wanted > now, "nobody came at {wanted}");
+            // Now and then the deadline moves, to and fro; whoever is woken says it anew.
+            if wanted <= now || now % 3 == 0 {
+                dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                wanted = now + 1 + (dice >> 33) % [3, 40, 900][(dice >> 20) as usize % 3];
+            }
+            if alarm.must_arm(Tick(wanted)) {
+                entries.insert(wanted);
+            }
+        }
+    }
 
     #[test]
     fn a_session_at_rest_fits_in_seven_cache_lines() {

@@ -44,6 +44,8 @@ pub(crate) struct Worker {
     tenants: Tenants,
     ready: Vec<u64>,
     wheel: Wheel,
+    /// So many entries of the wheel are looked at for those of sessions that are gone.
+    sweep_above: usize,
     line: Line,
     /// Sessions whose addresses may be forged.
     young: Line,
@@ -72,6 +74,7 @@ impl Worker {
         let hello_maximum = (io.shared.admission.maximum() as usize / 4 / workers).max(1);
         Ok(Self {
             wheel: Wheel::new(Tick(0)),
+            sweep_above: STALE_ENTRIES,
             tenants: Tenants::default(),
             ready: Vec::new(),
             line: Line::default(),
@@ -168,9 +171,7 @@ impl Worker {
     /// Puts a session on the ready list, once.
     fn wake(&mut self, token: u64) {
         if let Some(tenant) = self.tenants.find(token) {
-            if self.io.now >= tenant.armed {
-                tenant.armed = Tick::NEVER; // its entry has fired
-            }
+            tenant.alarm.rang(self.io.now);
             if !mem::replace(&mut tenant.ready, true) {
                 self.ready.push(token);
             }
@@ -247,8 +248,7 @@ impl Worker {
             session.finish(&mut self.io);
             return None;
         }
-        let tenant = Tenant { session, armed: Tick::NEVER, ready: false, in_line: false, is_young: false };
-        self.tenants.insert(tenant);
+        self.tenants.insert(Tenant::new(session));
         self.io.shared.loads[usize::from(self.io.worker)].store(self.load(), Ordering::Relaxed);
         Some(token)
     }
@@ -319,8 +319,12 @@ impl Worker {
     /// Entries of sessions that are gone would stay until their moment: they are dropped once they are many.
     fn sweep(&mut self) {
         let Self { wheel, tenants, .. } = self;
-        if wheel.len() > 4 * tenants.len() + STALE_ENTRIES {
+        if wheel.len() > self.sweep_above {
             wheel.retain(|token| tenants.find(token).is_some());
+            // What is left is of sessions that are there: looking again before it has doubled would be for nothing.
+            self.sweep_above = (2 * wheel.len()).max(STALE_ENTRIES);
+        } else if wheel.len() < self.sweep_above / 8 {
+            self.sweep_above = (self.sweep_above / 2).max(STALE_ENTRIES);
         }
     }
 
@@ -343,8 +347,7 @@ impl Worker {
             Step::Wait => {}
         }
         let at = tenant.session.poll_timeout();
-        if at < tenant.armed {
-            tenant.armed = at;
+        if tenant.alarm.must_arm(at) {
             wheel.schedule(at, token);
         }
     }
