@@ -1,5 +1,6 @@
 //! One conversation with one peer: the ARQ machine in its framing, sealed at the rim.
 
+use std::mem;
 use std::time::Duration;
 
 use super::arq::{Arq, Origin, Settings, Start, Tally};
@@ -51,6 +52,8 @@ pub struct Conversation {
     rest_at: Tick,
     /// Bytes that may go to an address that has not proved itself; `None`: it has, or we dialled it.
     allowance: Option<u64>,
+    /// How many datagrams came whose cipher's header the allowance does not count yet.
+    uncounted: u64,
     /// Until then the address has had what it may have, and only its own datagrams change that.
     starved_until: Tick,
     /// Did we dial the peer's address? Then the code is ours to choose.
@@ -77,6 +80,7 @@ impl Conversation {
             mul_acc,
             rest_at: Tick::NEVER,
             allowance: (!dialled).then_some(0),
+            uncounted: 0,
             starved_until: Tick(0),
             dialled,
             is_understood: dialled,
@@ -90,6 +94,7 @@ impl Conversation {
     pub fn handle_datagram<'b>(&mut self, now: Tick, plain: &'b [u8], run: Option<&mut Vec<&'b [u8]>>) {
         if let Some(allowance) = &mut self.allowance {
             *allowance = allowance.saturating_add(AMPLIFICATION * plain.len() as u64);
+            self.uncounted += 1;
             self.starved_until = Tick(0);
         }
         // What is broken behind good segments is dropped: who sent it will not be told, and sends again.
@@ -143,6 +148,9 @@ impl Conversation {
         let first = out.len();
         let cipher = crypt.overhead();
         let headroom = cipher + if self.encoder.is_some() { fec::HEADER } else { 0 };
+        // What goes out is weighed with its header; of a short hello the header is the greater part.
+        let headers = AMPLIFICATION * cipher as u64 * mem::take(&mut self.uncounted);
+        self.allowance = self.allowance.map(|bytes| bytes.saturating_add(headers));
         loop {
             let room =
                 self.allowance.map_or(usize::MAX, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX));

@@ -157,8 +157,8 @@ fn a_client_gets_parity_of_its_own_code_only_and_none_before_that_is_certain() {
 
 #[test]
 fn a18_an_address_that_was_not_proven_gets_at_most_three_times_what_came_from_it() {
-    for framed in [false, true] {
-        let mut line = Line::new(Crypt::null());
+    for (cipher, framed) in Cipher::ALL.into_iter().flat_map(|cipher| [(cipher, false), (cipher, true)]) {
+        let mut line = Line::new(Crypt::new(cipher, &Key::from_passphrase("it's a secrect")).unwrap());
         let mut client = conversation(&line.crypt, framed, true);
         let mut server = conversation(&line.crypt, framed, false);
         client.write(b"twenty-six bytes of hello.");
@@ -172,7 +172,7 @@ fn a18_an_address_that_was_not_proven_gets_at_most_three_times_what_came_from_it
             sent += line.hear(&mut server).iter().map(Vec::len).sum::<usize>();
             line.now = Tick(line.now.0 + 1);
         }
-        assert!(sent > came && sent <= 3 * came, "{sent} bytes for {came}");
+        assert!(sent > came && sent <= 3 * came, "{cipher}: {sent} bytes for {came}");
     }
 }
 
@@ -256,14 +256,20 @@ fn is_answered(framed: bool, per_cent: u64, seed: u64) -> bool {
 
 #[test]
 fn an_endpoint_that_speaks_first_and_long_reaches_a_client_that_has_said_little() {
-    let mut line = Line::new(Crypt::null());
-    let mut client = conversation(&line.crypt, true, true);
-    let mut server = conversation(&line.crypt, true, false);
-    client.write(b"hi");
-    server.write(&[5; 9000]);
-    line.run(&mut client, &mut server, 100, |_| false);
-    assert_eq!(read_all(&mut client).len(), 9000);
-    assert!(server.is_proven());
+    for (cipher, framed) in Cipher::ALL.into_iter().flat_map(|cipher| [(cipher, false), (cipher, true)]) {
+        for said in [&b"hi"[..], b"?", b""] {
+            let mut line = Line::new(Crypt::new(cipher, &Key::from_passphrase("it's a secrect")).unwrap());
+            let mut client = conversation(&line.crypt, framed, true);
+            let mut server = conversation(&line.crypt, framed, false);
+            if client.write(said) == 0 {
+                client.ask_window();
+            }
+            server.write(&[5; 9000]);
+            line.run(&mut client, &mut server, 600, |_| false);
+            assert_eq!(read_all(&mut client).len(), 9000, "{cipher}, framed: {framed}, {said:?}");
+            assert!(server.is_proven());
+        }
+    }
 }
 
 #[test]
