@@ -46,6 +46,7 @@ impl Wire {
     /// Writes many pieces as one, as far as there is room, and returns how much that was.
     pub(super) fn send_run(&mut self, run: &[&[u8]]) -> io::Result<usize> {
         match self {
+            Self::Tcp(socket) if let [only] = run => socket.send(only),
             Self::Tcp(socket) => {
                 let parts: Vec<_> = run.iter().take(PARTS).map(|part| IoSlice::new(part)).collect();
                 socket.send_parts(&parts)
