@@ -53,6 +53,8 @@ impl Probe {
     /// Tells that the window is open, unasked, until the peer makes use of it, [`TELLS`] times at most.
     pub(super) fn tell_open(&mut self) {
         self.telling = true;
+        // At once, however lately it was told: the peer stands still, and no flood of its own brings this about.
+        self.tell_at = Tick(0);
         self.repeats = TELLS - 1;
     }
 

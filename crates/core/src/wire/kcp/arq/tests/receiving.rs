@@ -114,6 +114,21 @@ fn an_open_window_is_not_told_again_when_it_is_used() {
 }
 
 #[test]
+fn a_window_that_opens_is_told_at_once_however_often_it_does() {
+    let settings = Settings { receive_window: 2, mtu: 124, ..Settings::default() };
+    let mut arq = arq(&settings);
+    for round in 0..20 {
+        let now = 1 + u64::from(round);
+        for sn in [2 * round, 2 * round + 1] {
+            input(&mut arq, now, &push(sn, &[0; 100]));
+        }
+        drain(&mut arq, now);
+        read(&mut arq);
+        assert_eq!(sent(&mut arq, now), [(Command::WindowTell, 0, 0)], "round {round}");
+    }
+}
+
+#[test]
 fn a_full_queue_takes_no_more_and_says_nothing() {
     let settings = Settings { receive_window: 2, mtu: 124, ..Settings::default() };
     let mut arq = arq(&settings);
