@@ -13,6 +13,7 @@ import (
 	"net"
 	"os"
 	"sync/atomic"
+	"syscall"
 
 	"github.com/xtaci/kcp-go"
 	"golang.org/x/crypto/pbkdf2"
@@ -133,6 +134,10 @@ func (l *Link) dial(to string) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := settle(socket, address); err != nil {
+		socket.Close()
+		return nil, err
+	}
 	socket.SetReadBuffer(socketBuffer)
 	socket.SetWriteBuffer(socketBuffer)
 	session, err := kcp.NewConn2(address, l.block, l.data, l.parity, l.sealed(socket))
@@ -142,6 +147,26 @@ func (l *Link) dial(to string) (net.Conn, error) {
 	}
 	l.tune(session)
 	return dialed{session, socket}, nil
+}
+
+// settle lets the socket hear nobody but its peer. kcp-go takes the source of the first datagram for its peer's
+// address; on one machine, where ports come back soon, that may be what was meant for whoever had the port before.
+func settle(socket *net.UDPConn, peer *net.UDPAddr) error {
+	raw, err := socket.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var to syscall.Sockaddr
+	if four := peer.IP.To4(); four != nil {
+		to = &syscall.SockaddrInet4{Port: peer.Port, Addr: *(*[4]byte)(four)}
+	} else {
+		to = &syscall.SockaddrInet6{Port: peer.Port, Addr: *(*[16]byte)(peer.IP.To16())}
+	}
+	var connecting error
+	if err := raw.Control(func(fd uintptr) { connecting = syscall.Connect(int(fd), to) }); err != nil {
+		return err
+	}
+	return connecting
 }
 
 func anyFor(to net.IP) net.IP {

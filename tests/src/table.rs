@@ -32,7 +32,7 @@ impl Table {
         for (peer, case, outcome) in &rows {
             let outcome =
                 outcome.as_ref().map_or_else(|error| format!("FAILED: {error}"), |()| "passed".into());
-            writeln!(text, "{peer:<10} {case:<46} {outcome}").unwrap();
+            writeln!(text, "{peer:<10} {case:<58} {outcome}").unwrap();
         }
         let failed = rows.iter().filter(|(.., outcome)| outcome.is_err()).count();
         eprintln!("{text}{} passed, {failed} failed", rows.len() - failed);
