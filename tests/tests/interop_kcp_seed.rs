@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use portcullis_peers::Endpoint;
@@ -57,20 +58,28 @@ fn a_kcp_client_whose_endpoint_is_not_there_is_told_error_and_never_ok() {
 fn when_the_endpoint_ends_nothing_of_a_kcp_session_is_left_after_five_seconds() {
     let Some(kcp_go) = KcpGo::have("when_the_endpoint_ends_nothing_is_left") else { return };
     for config in configs(true) {
-        let gate = Gate::start(&config);
-        let before = gate.sockets();
         let server = kcp_go.serve(&LINK);
-        let key = server.address().to_string();
-        let pace = Duration::from_millis(50);
-        let ask = Ask::new(LINK, gate.listener("kcpgate"), Work::Messages(1000, 64));
-        let clients = kcp_go.start(&Ask { hello: Some(&key), sessions: 20, pace, ..ask });
-        let opened = within(Duration::from_secs(10), || (gate.sockets() >= before + 20).then_some(()));
-        assert!(opened.is_some(), "{} sockets of {before} + 20", gate.sockets());
-        drop(server);
-        let freed = within(Duration::from_secs(5), || (gate.sockets() <= before).then_some(()));
-        assert!(freed.is_some(), "{} sockets, {before} at the start", gate.sockets());
-        drop(clients);
+        leave(&kcp_go, &config, server.address(), server);
     }
+    for config in configs(false) {
+        let endpoint = Endpoint::start(exam::serve).unwrap();
+        leave(&kcp_go, &config, endpoint.address(), endpoint);
+    }
+}
+
+/// Twenty clients talk, and their endpoint ends under them.
+fn leave<E>(kcp_go: &KcpGo, config: &str, address: SocketAddr, endpoint: E) {
+    let gate = Gate::start(config);
+    let (before, key) = (gate.sockets(), address.to_string());
+    let pace = Duration::from_millis(50);
+    let ask = Ask::new(LINK, gate.listener("kcpgate"), Work::Messages(1000, 64));
+    let clients = kcp_go.start(&Ask { hello: Some(&key), sessions: 20, pace, ..ask });
+    let opened = within(Duration::from_secs(10), || (gate.sockets() >= before + 20).then_some(()));
+    assert!(opened.is_some(), "{} sockets of {before} + 20", gate.sockets());
+    drop(endpoint);
+    let freed = within(Duration::from_secs(5), || (gate.sockets() <= before).then_some(()));
+    assert!(freed.is_some(), "{} sockets, {before} at the start", gate.sockets());
+    drop(clients);
 }
 
 /// The file, with `zero_copy` and without, as it was published and converted.
