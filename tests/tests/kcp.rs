@@ -53,6 +53,42 @@ fn a17_forged_sources_cost_16_mib_at_most_and_who_is_here_does_not_notice() {
     assert_eq!(echo.accepted(), 1);
 }
 
+#[test]
+fn a17_a_hundred_thousand_forged_datagrams_have_little_kept_of_them_or_for_them() {
+    let talks = Endpoint::start(serve::source).unwrap();
+    let begun = |sn: u32| if sn == 0 { b"\x40\0\0\0loc".to_vec() } else { vec![7; 1300] };
+    // A hello that never ends, the second segment missing, the window filled; and one byte to who talks much.
+    let early = |conv, sn| Segment::push(conv, if sn == 0 { 0 } else { sn + 1 }, &begun(sn)).bytes();
+    let in_frames = |conv, sn| framed(sn, &early(conv, sn));
+    let one_byte = |conv, _| Segment::push(conv, 0, b"x").bytes();
+    type Make<'m> = &'m dyn Fn(u32, u32) -> Vec<u8>;
+    let rows: [(&str, u32, u32, Make<'_>); 4] = [
+        ("in", 400, 250, &early),
+        ("in", 2000, 50, &in_frames),
+        ("in", 10_000, 10, &in_frames),
+        ("talks", 2000, 1, &one_byte),
+    ];
+    for (listener, sources, each, make) in rows {
+        let gate = Gate::start(&by_address("").fixed("talks", "kcp", &[talks.address()], "").text());
+        let before = gate.rss();
+        for conv in 0..sources {
+            let forger = RawKcp::from(source(conv).into(), gate.listener(listener), conv);
+            (0..each).for_each(|sn| drop(forger.socket().send(&make(conv, sn))));
+        }
+        within(Duration::from_millis(500), || None::<()>);
+        let grown = gate.rss().saturating_sub(before);
+        eprintln!("{} KiB for {sources} forged sources, {} sessions", grown >> 10, gate.sessions());
+        assert!(grown <= 16 * MIB, "{listener}, {sources} sources: {} KiB", grown >> 10);
+        let cpu = gate.cpu();
+        within(Duration::from_secs(1), || None::<()>);
+        let used = gate.cpu() - cpu;
+        assert!(
+            used < Duration::from_millis(300),
+            "{listener}, {sources} sources: {used:?} a second for nothing"
+        );
+    }
+}
+
 /// One of the things that a flood of a forger begins with: no hello is whole.
 fn beginning(number: u32) -> Vec<u8> {
     let begun = Segment::push(number, number % 32, b"\x0e\0\0\0local").bytes();

@@ -212,6 +212,11 @@ impl Leg {
         self.ring.is_some() || !self.wire.has_room()
     }
 
+    /// How many bytes may be read for it without having to be kept here.
+    pub(crate) fn room(&self) -> usize {
+        self.wire.room()
+    }
+
     /// Marks the connection as broken, as a failed write has shown. What the peer sent before is still
     /// queued, so it is read to its end first.
     pub(crate) fn mark_broken(&mut self) {

@@ -163,6 +163,11 @@ impl Session {
         self.client.talk()
     }
 
+    /// Its client's conversation.
+    pub(crate) fn talk_mut(&mut self) -> Option<&mut Kcp> {
+        self.client.talk_mut()
+    }
+
     /// The counters of its listener.
     pub(crate) fn meter(&self) -> &Meter {
         &self.meter

@@ -19,6 +19,8 @@ pub(crate) struct Tenant {
     pub(crate) in_line: bool,
     /// May its address be forged?
     pub(crate) is_young: bool,
+    /// Bytes of its client that are counted as held while it is young.
+    pub(crate) held: u32,
 }
 
 /// What a tenant has in the wheel: its next entry, and a later one that is still there from before. Others may
@@ -31,7 +33,7 @@ pub(crate) struct Alarm {
 
 impl Tenant {
     pub(crate) fn new(session: Session) -> Self {
-        Self { session, alarm: Alarm::OFF, ready: false, in_line: false, is_young: false }
+        Self { session, alarm: Alarm::OFF, ready: false, in_line: false, is_young: false, held: 0 }
     }
 }
 

@@ -49,6 +49,8 @@ pub(crate) struct Worker {
     line: Line,
     /// Sessions whose addresses may be forged.
     young: Line,
+    /// Bytes of clients that those hold.
+    young_held: u64,
     doors: Doors,
     /// Datagram ports that had more than a turn's share.
     busy_ports: Vec<u32>,
@@ -79,6 +81,7 @@ impl Worker {
             ready: Vec::new(),
             line: Line::default(),
             young: Line::default(),
+            young_held: 0,
             busy_ports: Vec::new(),
             inbox: None,
             scratch: Vec::new(),

@@ -151,6 +151,16 @@ impl Kcp {
         }
     }
 
+    /// Keeps little of a client that is not proven, for as long as memory is short.
+    pub(crate) fn tighten(&mut self, tight: bool) {
+        self.talk.tighten(tight);
+    }
+
+    /// Bytes of its peer that it holds.
+    pub(crate) fn held(&self) -> usize {
+        self.talk.held()
+    }
+
     /// Has the peer's address shown that it hears us?
     pub(crate) fn is_proven(&self) -> bool {
         self.talk.is_proven()
@@ -200,6 +210,10 @@ impl Kcp {
             }
         }
         Ok(sent)
+    }
+
+    pub(super) fn room(&self) -> usize {
+        self.talk.room()
     }
 
     pub(super) fn has_room(&self) -> bool {
@@ -306,6 +320,13 @@ impl Leg {
     /// The conversation, where there is one.
     pub(crate) fn talk(&self) -> Option<&Kcp> {
         match &self.wire {
+            Wire::Kcp(kcp) => Some(kcp),
+            Wire::Tcp(_) => None,
+        }
+    }
+
+    pub(crate) fn talk_mut(&mut self) -> Option<&mut Kcp> {
+        match &mut self.wire {
             Wire::Kcp(kcp) => Some(kcp),
             Wire::Tcp(_) => None,
         }

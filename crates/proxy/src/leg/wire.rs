@@ -69,6 +69,14 @@ impl Wire {
         }
     }
 
+    /// How many bytes it takes, as far as that is known without trying.
+    pub(super) fn room(&self) -> usize {
+        match self {
+            Self::Tcp(_) => usize::MAX,
+            Self::Kcp(kcp) => kcp.room(),
+        }
+    }
+
     /// Can our direction end while the peer's goes on?
     pub(super) fn can_half_close(&self) -> bool {
         matches!(self, Self::Tcp(_))

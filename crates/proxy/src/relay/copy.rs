@@ -22,8 +22,9 @@ impl Flow {
             if to.is_blocked() {
                 return Some(Pumped::Blocked);
             }
+            let room = io.buffer.len().min(to.room().max(1));
             let mut moved = 0;
-            let received = from.read(&mut io.buffer, &mut io.lent, |unit, lent| {
+            let received = from.read(&mut io.buffer[..room], &mut io.lent, |unit, lent| {
                 moved += unit.payload;
                 to.write(unit, lent);
             });

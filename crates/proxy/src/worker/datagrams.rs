@@ -16,6 +16,8 @@ use crate::tenants::slot;
 
 /// Batches read at one port in one turn; then sessions have their turn.
 const BATCHES: usize = 4;
+/// So many bytes of clients whose addresses may be forged are held before little is kept of each.
+const YOUNG_HELD: u64 = 1 << 20;
 
 /// Payload that goes straight from the batch it came in to an endpoint, and whose it is.
 #[derive(Debug, Default)]
@@ -91,9 +93,18 @@ impl Worker {
     /// Gives a session its datagram. Who has just shown that it hears us replaces who was there before it.
     fn deliver<'b>(&mut self, token: u64, plain: &'b [u8], run: &mut Run<'b>) {
         let now = self.io.now;
+        let tight = self.young_held >= YOUNG_HELD;
         let Some(tenant) = self.tenants.find(token) else { return };
-        tenant.session.handle_datagram(now, plain, &mut run.parts);
         let is_young = tenant.is_young;
+        if let Some(talk) = tenant.session.talk_mut().filter(|_| is_young) {
+            talk.tighten(tight);
+        }
+        tenant.session.handle_datagram(now, plain, &mut run.parts);
+        if is_young {
+            let held = u32::try_from(tenant.session.talk().map_or(0, Kcp::held)).unwrap_or(u32::MAX);
+            self.young_held = self.young_held - u64::from(tenant.held) + u64::from(held);
+            tenant.held = held;
+        }
         let grown = is_young && tenant.session.is_grown();
         if grown {
             self.grow_up(token);
@@ -166,6 +177,10 @@ impl Worker {
         if let Some(tenant) = self.tenants.find(token)
             && mem::take(&mut tenant.is_young)
         {
+            self.young_held -= u64::from(mem::take(&mut tenant.held));
+            if let Some(talk) = tenant.session.talk_mut() {
+                talk.tighten(false);
+            }
             tenant.session.meter().cell(usize::from(self.io.worker)).kcp.embryos.less(1);
             self.young.leave(slot(token));
         }

@@ -40,6 +40,8 @@ pub use settings::{Settings, Start};
 const SPARING_DELAY: u64 = 250;
 /// Until then one segment is in flight at a time, of an eighth of the room, or of so many bytes.
 const SPARING_LEN: usize = 16;
+/// So many bytes are kept at most for an address that may be forged: more than may be sent to it soon.
+const DOUBTED_SEND: usize = 4096;
 
 /// How a datagram came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -225,6 +227,7 @@ impl Arq {
             return;
         }
         self.proven = true;
+        self.receiver.trust();
         let rtt = self.ts(now).wrapping_sub(segment.ts);
         if answer.new && rtt < RTO_MAX {
             self.rtt.sample(rtt);
@@ -277,13 +280,22 @@ impl Arq {
     /// Queues what there is room for, and says how much that was: with what is in flight, never more than the send
     /// window of full segments.
     pub fn write(&mut self, bytes: &[u8]) -> usize {
+        let bytes = bytes.get(..self.room()).unwrap_or(bytes);
         self.sender.write(bytes, &self.settings)
     }
 
     /// Does [`Arq::write`] take anything?
     #[must_use]
     pub fn has_room(&self) -> bool {
-        self.sender.room(&self.settings) > 0
+        self.room() > 0
+    }
+
+    /// How many bytes [`Arq::write`] takes. Of what an address that is not proven would be sent little is kept: one
+    /// forged datagram must not have a window filled.
+    #[must_use]
+    pub fn room(&self) -> usize {
+        let room = self.sender.room(&self.settings);
+        if self.is_sparing() { room.min(DOUBTED_SEND.saturating_sub(self.unacknowledged())) } else { room }
     }
 
     /// The next bytes of the peer's stream; perhaps not all that are here, but none only when none are.
@@ -342,9 +354,22 @@ impl Arq {
     }
 
     /// Spares what may be sent to an address that is not proven: the last answer to a peer that then waits in
-    /// silence must not be lost for want of room to send it again.
+    /// silence must not be lost for want of room to send it again. Little is kept for it.
     pub fn spare(&mut self) {
         self.sparing = true;
+        self.receiver.doubt();
+    }
+
+    /// Keeps little of what an address sends that is not proven, for as long as memory is short. It costs a peer
+    /// that loses datagrams much of its speed, so it is for times of need.
+    pub fn tighten(&mut self, tight: bool) {
+        self.receiver.tighten(tight);
+    }
+
+    /// Is little kept of what the peer sends? Then this is how many bytes came in order.
+    #[must_use]
+    pub fn stinted(&self) -> Option<u64> {
+        self.receiver.stinted()
     }
 
     fn is_sparing(&self) -> bool {

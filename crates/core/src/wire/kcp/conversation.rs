@@ -16,6 +16,8 @@ mod tests;
 const AMPLIFICATION: u64 = 3;
 /// What a correction still holds after so much silence is let go: no parity of that time will come.
 const REST_AFTER: Duration = Duration::from_secs(10);
+/// So many bytes in order of an address that has not proved itself, and its losses are mended like any other's.
+const CORRECTED_AFTER: u64 = 256 << 10;
 /// How long whoever has had its share is let be: it may be thousands of forged addresses.
 const STARVED_FOR: Duration = Duration::from_secs(1);
 
@@ -119,6 +121,10 @@ impl Conversation {
     }
 
     fn correct(&mut self, now: Tick, feed: impl FnOnce(&mut Decoder, &mut Arq)) {
+        // A decoder keeps copies: not for whoever may be one of thousands of forged addresses.
+        if self.arq.stinted().is_some_and(|came| came < CORRECTED_AFTER) {
+            return;
+        }
         let (code, mul_acc) = (self.code, self.mul_acc);
         let decoder = self.decoder.get_or_insert_with(|| Box::new(Decoder::new(mul_acc, code)));
         feed(decoder, &mut self.arq);
@@ -198,6 +204,17 @@ impl Conversation {
         self.arq.write(bytes)
     }
 
+    /// Keeps little of what an address sends that has not proved itself, for as long as memory is short.
+    pub fn tighten(&mut self, tight: bool) {
+        self.arq.tighten(tight);
+    }
+
+    /// How many bytes [`Conversation::write`] takes.
+    #[must_use]
+    pub fn room(&self) -> usize {
+        self.arq.room()
+    }
+
     /// Has it room for at least a byte?
     #[must_use]
     pub fn has_room(&self) -> bool {
@@ -213,6 +230,12 @@ impl Conversation {
     /// Takes bytes that were read off the stream.
     pub fn consume(&mut self, count: usize) {
         self.arq.consume(count);
+    }
+
+    /// Bytes of the peer that are held: in order, early, and to mend losses with.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.arq.held() + self.decoder.as_ref().map_or(0, |decoder| decoder.held())
     }
 
     /// Bytes that were written and not acknowledged.

@@ -10,6 +10,11 @@ use super::Settings;
 /// The first size of the ring of early segments.
 const EARLY_MIN: usize = 16;
 
+/// So many bytes of a doubted peer may wait to be read, whatever came before.
+const DOUBTED_QUEUE: usize = 64 * 1024;
+/// Of what a doubted peer has sent in order, so much may be kept besides: a quarter.
+const DOUBTED_SHARE: u64 = 4;
+
 #[derive(Debug)]
 pub(super) struct Receiver {
     /// The number of the next segment in order.
@@ -21,6 +26,10 @@ pub(super) struct Receiver {
     early_bytes: usize,
     /// The window that the peer was last told.
     told: u16,
+    /// The bytes that came in order from a peer whose address may be forged; `None`: it is not doubted.
+    doubted: Option<u64>,
+    /// Is memory short, and a doubted peer to be kept little of?
+    tight: bool,
 }
 
 /// What became of a PUSH.
@@ -47,7 +56,46 @@ impl Receiver {
             early_count: 0,
             early_bytes: 0,
             told: settings.receive_window,
+            doubted: None,
+            tight: false,
         }
+    }
+
+    /// Takes the peer for one that may be forged: whoever forges addresses sends for thousands of them.
+    pub(super) fn doubt(&mut self) {
+        self.doubted = Some(0);
+    }
+
+    /// Keeps as much as the windows allow.
+    pub(super) fn trust(&mut self) {
+        self.doubted = None;
+    }
+
+    /// Keeps little of a doubted peer, or as much as of any other.
+    pub(super) fn tighten(&mut self, tight: bool) {
+        self.tight = tight;
+    }
+
+    /// Is little to be kept? Then it says how much came in order from the peer.
+    pub(super) fn stinted(&self) -> Option<u64> {
+        self.doubted.filter(|_| self.tight)
+    }
+
+    /// How many bytes may wait to be read.
+    fn queue_limit(&self, settings: &Settings) -> usize {
+        settings
+            .receive_limit()
+            .min(self.doubtful_share().map_or(usize::MAX, |share| share.max(DOUBTED_QUEUE)))
+    }
+
+    /// How many bytes may have come before their turn.
+    fn early_limit(&self, settings: &Settings) -> usize {
+        settings.early_limit().min(self.doubtful_share().unwrap_or(usize::MAX))
+    }
+
+    /// Whoever has sent much in order, and so had it taken by an endpoint, may have a part of that kept.
+    fn doubtful_share(&self) -> Option<usize> {
+        Some(usize::try_from(self.stinted()? / DOUBTED_SHARE).unwrap_or(usize::MAX))
     }
 
     /// The number before which everything arrived.
@@ -57,7 +105,7 @@ impl Receiver {
 
     /// How many segments there is room for: bytes decide, since a segment may carry few.
     pub(super) fn window(&self, settings: &Settings) -> u16 {
-        let free = settings.receive_limit().saturating_sub(self.queue.len());
+        let free = self.queue_limit(settings).saturating_sub(self.queue.len());
         u16::try_from(free / settings.mss()).unwrap_or(u16::MAX)
     }
 
@@ -69,7 +117,7 @@ impl Receiver {
 
     /// Was the window closed or nearly so when the peer last heard of it, and is it open wide now?
     pub(super) fn reopened(&self, settings: &Settings) -> bool {
-        let size = settings.receive_window;
+        let size = u16::try_from(self.queue_limit(settings) / settings.mss()).unwrap_or(u16::MAX);
         (self.told == 0 || self.told < size / 4) && self.window(settings) >= (size / 2).max(1)
     }
 
@@ -91,8 +139,11 @@ impl Receiver {
         if ahead > 0 {
             return self.keep(sn, ahead, payload, settings);
         }
-        if self.queue.len() >= settings.receive_limit() {
+        if self.queue.len() >= self.queue_limit(settings) {
             return Arrival::Refused;
+        }
+        if let Some(doubted) = &mut self.doubted {
+            *doubted += payload.len() as u64;
         }
         match run {
             Some(run) if self.queue.is_empty() => {
@@ -136,7 +187,7 @@ impl Receiver {
     }
 
     fn keep(&mut self, sn: u32, ahead: u32, payload: &[u8], settings: &Settings) -> Arrival {
-        if self.early_bytes + payload.len() > settings.early_limit() {
+        if self.early_bytes + payload.len() > self.early_limit(settings) {
             return Arrival::Refused;
         }
         if ahead as usize >= self.early.len() {
