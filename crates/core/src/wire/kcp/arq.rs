@@ -102,6 +102,8 @@ pub struct Arq {
     proven: bool,
     /// Is there little room until the address is proven?
     sparing: bool,
+    /// What a sparing side has told of what arrived.
+    told: u32,
     dead: bool,
 }
 
@@ -133,6 +135,7 @@ impl Arq {
             answered: false,
             proven: false,
             sparing: false,
+            told: start.sn,
             dead: false,
         }
     }
@@ -247,7 +250,10 @@ impl Arq {
         out.begin(headroom);
         let end = headroom + room;
         if HEADER <= room {
-            self.write_acks(out, end);
+            if !self.owes_an_answer() {
+                self.told = self.receiver.next();
+                self.write_acks(out, end);
+            }
             self.write_probes(now, out, end);
             self.write_data(now, out, headroom..end);
         }
@@ -422,8 +428,8 @@ impl Arq {
         if self.has_work() || self.sender.is_stuck() != self.probe.persists() {
             return Tick(0);
         }
-        // What is in flight has told the acknowledgements, or tells them when it is sent again.
-        let acks = if self.is_sparing() && self.is_flying() { Tick::NEVER } else { self.acks.due() };
+        // The answer comes first, see `owes_an_answer`.
+        let acks = if self.owes_an_answer() { Tick::NEVER } else { self.acks.due() };
         acks.min(self.probe.due())
     }
 
@@ -432,6 +438,13 @@ impl Arq {
             return self.sender.flight().is_some_and(Flight::has_lost);
         }
         self.sender.has_work(&self.settings)
+    }
+
+    /// Does an address that is not proven wait for something it will acknowledge? Until then it is not told what
+    /// arrived of it: it goes on saying it, and that buys what may be sent again to it. Told, it would wait in
+    /// silence for an answer that is lost for good once the room for it is spent.
+    fn owes_an_answer(&self) -> bool {
+        self.is_sparing() && self.sender.held() > 0
     }
 
     fn is_flying(&self) -> bool {

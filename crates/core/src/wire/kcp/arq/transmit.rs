@@ -13,7 +13,7 @@ impl Arq {
     fn control(&mut self, command: Command, ts: u32, sn: u32) -> Segment<'static> {
         self.counts.segments_out += 1;
         let window = self.receiver.tell(&self.settings);
-        let una = self.receiver.next();
+        let una = if self.is_sparing() { self.told } else { self.receiver.next() };
         Segment { conv: self.conv, command, fragment: 0, window, ts, sn, una, payload: &[] }
     }
 

@@ -260,6 +260,46 @@ fn a_client_that_waits_in_silence_gets_its_answer_whatever_was_lost_before_it() 
     }
 }
 
+#[test]
+fn a_client_that_says_one_byte_gets_a_long_answer_whatever_is_lost_of_its_beginning() {
+    for (framed, per_cent) in [(false, 5), (false, 20), (true, 5), (true, 20)] {
+        let unanswered = (0..300).filter(|seed| !is_flooded(framed, per_cent, *seed)).count();
+        assert_eq!(unanswered, 0, "of 300 at {per_cent} % loss, framed: {framed}");
+    }
+}
+
+/// One byte, and an endpoint that answers it with much at once: does that arrive within a minute?
+fn is_flooded(framed: bool, per_cent: u64, seed: u64) -> bool {
+    let mut line = Line::new(Crypt::null());
+    let mut client = conversation(&line.crypt, framed, true);
+    let mut server = conversation(&line.crypt, framed, false);
+    let mut chance = seed;
+    let mut lost = || {
+        chance = chance.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (chance >> 33) % 100 < per_cent
+    };
+    client.write(b"?");
+    let mut got = 0;
+    while line.now < Tick(60_000) && got < 20_000 {
+        for datagram in line.hear(&mut client) {
+            if !lost() {
+                line.tell(&mut server, datagram);
+            }
+        }
+        if !read_all(&mut server).is_empty() {
+            server.write(&[6; 20_000]);
+        }
+        for datagram in line.hear(&mut server) {
+            if !lost() {
+                line.tell(&mut client, datagram);
+            }
+        }
+        got += read_all(&mut client).len();
+        line.now = Tick(line.now.0 + 1);
+    }
+    got == 20_000
+}
+
 /// A hello, `ok`, a request, an answer: does it arrive within a minute?
 fn is_answered(framed: bool, per_cent: u64, seed: u64) -> bool {
     let mut line = Line::new(Crypt::null());
