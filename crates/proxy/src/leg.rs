@@ -202,6 +202,11 @@ impl Leg {
         self.state.failed
     }
 
+    /// Did the kernel report the peer's end, though bytes may still be queued?
+    pub(crate) fn has_end_queued(&self) -> bool {
+        self.state.end_queued
+    }
+
     /// Is our direction ended?
     pub(crate) fn is_shut(&self) -> bool {
         self.state.shut

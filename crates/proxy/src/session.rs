@@ -178,9 +178,16 @@ impl Session {
     pub(crate) fn handle_datagram<'b>(&mut self, now: Tick, plain: &'b [u8], run: &mut Vec<&'b [u8]>) {
         let straight = self.plan.settings.zero_copy
             && matches!(self.phase, Phase::Relaying)
+            && run.len() < self.run_at_most()
             && !self.up.holds_bytes()
             && self.endpoint.as_ref().is_some_and(|to| to.plain().is_some() && !to.is_blocked());
         self.client.handle_datagram(now, plain, straight.then_some(run));
+    }
+
+    /// How many pieces may go straight to the endpoint in one batch: with what then waits to be read no more than
+    /// two windows, however much a peer sends unasked.
+    fn run_at_most(&self) -> usize {
+        self.plan.settings.kcp.as_ref().map_or(0, |kcp| usize::from(kcp.arq.receive_window))
     }
 
     /// Writes what came in one batch to the endpoint, from where it lies.

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use portcullis_core::limit::bucket::Rate;
@@ -36,7 +36,7 @@ pub(crate) struct Shard {
     pub(crate) meter: Arc<Meter>,
     pub(crate) terms: Terms,
     /// The ciphers of earlier configurations, newest first, while sessions speak them.
-    earlier: Vec<Arc<Crypt>>,
+    earlier: Vec<Weak<Crypt>>,
     pub(crate) roster: Roster,
     post: Post,
     /// What the socket is watched under.
@@ -94,7 +94,7 @@ impl Shards {
                 None => self.list.push(Some(shard)),
             }
         }
-        self.sweep();
+        self.sweep(poller);
         Ok(())
     }
 
@@ -120,14 +120,18 @@ impl Shards {
     /// Sends what the turn has gathered.
     pub(crate) fn flush(&mut self, poller: &Poller) {
         self.list.iter_mut().flatten().for_each(|shard| shard.flush(poller));
-        self.sweep();
+        self.sweep(poller);
     }
 
     /// Closes the shards that are gone from the configuration and whose sessions have ended.
-    fn sweep(&mut self) {
+    fn sweep(&mut self, poller: &Poller) {
         for place in &mut self.list {
-            if place.as_ref().is_some_and(|shard| shard.closing && shard.roster.is_empty()) {
-                *place = None;
+            if let Some(shard) = place.take_if(|shard| shard.closing && shard.roster.is_empty())
+                && let Some(socket) = shard.socket()
+            {
+                // It stays open while another worker has sessions there; nobody here would read it. Removing fails
+                // only for what is not watched.
+                drop(poller.remove(socket));
             }
         }
     }
@@ -164,7 +168,7 @@ impl Shard {
         if open_each_other(&before.crypt, &self.terms.crypt) {
             self.terms.crypt = before.crypt;
         } else {
-            self.earlier.insert(0, before.crypt);
+            self.earlier.insert(0, Arc::downgrade(&before.crypt));
         }
         (self.plan, self.meter) = (plan, meter);
     }
@@ -180,22 +184,26 @@ impl Shard {
     }
 
     /// Takes the cipher's header off, in place; `None`: no cipher in force here has made it. `scratch` is for a
-    /// second try.
-    pub(crate) fn open<'b>(&mut self, datagram: &'b mut [u8], scratch: &mut Vec<u8>) -> Option<&'b [u8]> {
-        if !self.earlier.is_empty() {
-            // Those that no session speaks any more are held by nobody else.
-            self.earlier.retain(|crypt| Arc::strong_count(crypt) > 1);
-        }
+    /// second try. Says by which cipher, where sessions speak more than one.
+    pub(crate) fn open<'b>(
+        &mut self,
+        datagram: &'b mut [u8],
+        scratch: &mut Vec<u8>,
+    ) -> Option<(&'b [u8], Option<Arc<Crypt>>)> {
+        // Those that no session speaks any more are gone.
+        self.earlier.retain(|crypt| crypt.strong_count() > 0);
         if self.earlier.is_empty() {
-            return self.terms.crypt.open(datagram).map(|plain| &*plain);
+            return self.terms.crypt.open(datagram).map(|plain| (&*plain, None));
         }
-        let mut opens = |crypt: &&Arc<Crypt>| {
+        let mut opens = |crypt: &Arc<Crypt>| {
             scratch.clear();
             scratch.extend_from_slice(datagram);
             crypt.open(scratch).is_some()
         };
-        let crypt = std::iter::once(&self.terms.crypt).chain(&self.earlier).find(|crypt| opens(crypt))?;
-        crypt.open(datagram).map(|plain| &*plain)
+        let earlier = self.earlier.iter().filter_map(Weak::upgrade);
+        let crypt =
+            std::iter::once(Arc::clone(&self.terms.crypt)).chain(earlier).find(|crypt| opens(crypt))?;
+        crypt.open(datagram).map(|plain| (&*plain, Some(Arc::clone(&crypt))))
     }
 
     /// Gathers what a conversation has to say, and returns how many datagrams that were.

@@ -29,7 +29,8 @@ const READS: usize = 4;
 const READ_AT_MOST: usize = 64 * 1024;
 /// How long a parting peer is given for what it has not acknowledged, at least and at most: three times its
 /// timeout in between, and again whenever it acknowledges something.
-const PART_WITHIN: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(4));
+/// The first period passes whatever it acknowledges, so that a silent one is gone within two: 5 s.
+const PART_WITHIN: (Duration, Duration) = (Duration::from_secs(1), Duration::from_millis(2400));
 
 /// One side of a session that is spoken over datagrams.
 #[derive(Debug)]
@@ -164,6 +165,11 @@ impl Kcp {
     /// Has the peer's address shown that it hears us?
     pub(crate) fn is_proven(&self) -> bool {
         self.talk.is_proven()
+    }
+
+    /// Is it sealed with that very cipher?
+    pub(crate) fn speaks(&self, crypt: &Arc<Crypt>) -> bool {
+        Arc::ptr_eq(&self.crypt, crypt)
     }
 
     pub(super) fn watch(&self, poller: &Poller, token: u64) -> io::Result<()> {
@@ -361,8 +367,11 @@ impl Leg {
         if self.state.broken || kcp.speak(io, cell) == Life::Goes {
             return false;
         }
+        // What arrived before is read to its end first.
+        let is_drained = kcp.talk.readable().is_empty() && self.unread.is_none();
         self.state.broken = true;
-        self.state.ended = true;
+        self.state.ended = is_drained;
+        self.state.may_read = !is_drained;
         true
     }
 
@@ -422,6 +431,10 @@ impl Leg {
             kcp.talk.consume(taken);
         }
         let more = !kcp.talk.readable().is_empty();
+        if self.state.broken {
+            self.state.ended = count == 0;
+            return Some(if count == 0 { Received::Broken } else { Received::Some(count) });
+        }
         self.state.may_read = more;
         Some(if more { Received::Some(count) } else { Received::Last(count) })
     }

@@ -13,6 +13,9 @@ use crate::session::{Phase, Session, Side, Step, YOUNG, close};
 
 /// After so much silence a client that speaks by datagrams is asked whether it is there.
 const ASK_AFTER: Duration = Duration::from_secs(15);
+/// So it is asked, and so long waited for, when its endpoint has ended and what it has no room for is all that is
+/// left: with a client that has gone everything is free within 5 s.
+const LEFT: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(4));
 
 impl Session {
     /// Moves what there is, passes ends on, and sees to silence.
@@ -163,7 +166,7 @@ impl Session {
         if client_ended || endpoint_ended {
             return self.moved.after(settings.half_close_timeout).min(self.broke);
         }
-        let mut idle = self.heard.after(settings.idle_timeout).min(self.broke);
+        let mut idle = self.heard.after(self.idle_timeout()).min(self.broke);
         if !self.lasting {
             idle = idle.min(self.opened.after(YOUNG));
         }
@@ -173,8 +176,22 @@ impl Session {
         }
     }
 
+    /// Has the endpoint ended, with bytes in front of its end for which a client on datagrams has no room?
+    fn is_left(&self) -> bool {
+        let is_ending = self.endpoint.as_ref().is_some_and(Leg::has_end_queued);
+        is_ending && self.client.talk().is_some() && self.client.is_blocked()
+    }
+
+    fn idle_timeout(&self) -> Duration {
+        let usual = self.plan.settings.idle_timeout;
+        if self.is_left() { usual.min(LEFT.1) } else { usual }
+    }
+
     /// After how much silence its client is asked whether it is there.
     fn asks_after(&self) -> Option<Duration> {
+        if self.is_left() {
+            return Some(LEFT.0);
+        }
         let ws = self.plan.settings.ws.as_ref().map(|ws| ws.ping_interval);
         ws.or_else(|| self.talk().map(|_| ASK_AFTER))
     }
@@ -186,6 +203,9 @@ impl Session {
                 return Step::Wait;
             }
             return self.part(Reason::HalfCloseTimeout, io);
+        }
+        if self.is_left() && io.now >= self.heard.after(self.idle_timeout()) {
+            return self.over(Reason::EndpointEnded);
         }
         if io.now >= self.heard.after(self.plan.settings.idle_timeout) {
             // A WebSocket's pong may wait behind a download that is under way.

@@ -5,12 +5,13 @@ use std::mem;
 use std::sync::Arc;
 
 use portcullis_core::outcome::Reason;
+use portcullis_core::wire::kcp::crypt::Crypt;
 use portcullis_core::wire::kcp::roster::{Dropped, Verdict};
 use portcullis_sys::datagram::{Inbox, Incoming};
 
 use super::Worker;
 use crate::leg::{Kcp, Leg, Newcomer};
-use crate::session::Arrival;
+use crate::session::{Arrival, Step};
 use crate::shards::Seat;
 use crate::tenants::slot;
 
@@ -32,7 +33,10 @@ impl Worker {
         let mut inbox = mem::take(&mut self.inbox).unwrap_or_default();
         let mut more = true;
         for _ in 0..BATCHES {
-            let Some(shard) = self.io.shards.get(number) else { break };
+            let Some(shard) = self.io.shards.get(number) else {
+                more = false; // closed in this very turn
+                break;
+            };
             match shard.receive(&mut inbox) {
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -61,11 +65,17 @@ impl Worker {
             let plain = shard.open(bytes, &mut self.scratch);
             let cell = &shard.meter.cell(usize::from(self.io.worker)).kcp;
             cell.datagrams_in.add(1);
-            let Some(plain) = plain else {
+            let Some((plain, by)) = plain else {
                 cell.dropped(Dropped::Sealed);
                 continue;
             };
-            match shard.roster.judge(self.io.now, seat.to, plain) {
+            let mut verdict = shard.roster.judge(self.io.now, seat.to, plain);
+            if by.is_some_and(|by| !self.is_meant_by(number, verdict, &by)) {
+                verdict = Verdict::Drop(Dropped::Sealed);
+            }
+            let Some(shard) = self.io.shards.get(number) else { return };
+            let cell = &shard.meter.cell(usize::from(self.io.worker)).kcp;
+            match verdict {
                 Verdict::Deliver(token) => {
                     if run.token != Some(token) {
                         self.settle(&mut run);
@@ -90,23 +100,39 @@ impl Worker {
         self.settle(&mut run);
     }
 
+    /// Is it the cipher of whom the verdict is about? A key that was replaced opens no new session, and no session
+    /// hears what another's key has sealed.
+    fn is_meant_by(&mut self, number: u32, verdict: Verdict, by: &Arc<Crypt>) -> bool {
+        match verdict {
+            Verdict::Deliver(token) => {
+                let talk = self.tenants.find(token).and_then(|tenant| tenant.session.talk());
+                talk.is_some_and(|talk| talk.speaks(by))
+            }
+            Verdict::Newcomer { .. } | Verdict::Answer { .. } => {
+                self.io.shards.get(number).is_some_and(|shard| Arc::ptr_eq(&shard.terms.crypt, by))
+            }
+            Verdict::Drop(_) => true,
+        }
+    }
+
     /// Gives a session its datagram. Who has just shown that it hears us replaces who was there before it.
     fn deliver<'b>(&mut self, token: u64, plain: &'b [u8], run: &mut Run<'b>) {
-        let now = self.io.now;
         let tight = self.young_held >= YOUNG_HELD;
         let Some(tenant) = self.tenants.find(token) else { return };
         let is_young = tenant.is_young;
-        if let Some(talk) = tenant.session.talk_mut().filter(|_| is_young) {
-            talk.tighten(tight);
-        }
-        tenant.session.handle_datagram(now, plain, &mut run.parts);
-        if is_young {
+        self.guarded(token, |session, io| {
+            if let Some(talk) = session.talk_mut().filter(|_| is_young) {
+                talk.tighten(tight);
+            }
+            session.handle_datagram(io.now, plain, &mut run.parts);
+            Step::Wait
+        });
+        if is_young && let Some(tenant) = self.tenants.find(token) {
             let held = u32::try_from(tenant.session.talk().map_or(0, Kcp::held)).unwrap_or(u32::MAX);
             self.young_held = self.young_held - u64::from(tenant.held) + u64::from(held);
             tenant.held = held;
         }
-        let grown = is_young && tenant.session.is_grown();
-        if grown {
+        if is_young && self.tenants.find(token).is_some_and(|tenant| tenant.session.is_grown()) {
             self.grow_up(token);
         }
         self.wake(token);
@@ -115,10 +141,11 @@ impl Worker {
     /// Sends the payload of a run to its session's endpoint.
     fn settle(&mut self, run: &mut Run<'_>) {
         let Some(token) = run.token.take() else { return };
-        if !run.parts.is_empty()
-            && let Some(tenant) = self.tenants.find(token)
-        {
-            tenant.session.hand_over(&run.parts, &mut self.io);
+        if !run.parts.is_empty() {
+            self.guarded(token, |session, io| {
+                session.hand_over(&run.parts, io);
+                Step::Wait
+            });
         }
         run.parts.clear();
     }
@@ -131,8 +158,7 @@ impl Worker {
         let Some(permit) = self.io.shared.admission.enter() else { return cell.kcp.full.add(1) };
         let Ok(kcp) = Kcp::accepted(newcomer, &terms, seat, &mut self.io.dice) else { return };
         cell.accepted.add(1);
-        let mut client = Leg::kcp(kcp);
-        client.handle_datagram(self.io.now, plain, None);
+        let client = Leg::kcp(kcp);
         let snapshot = Arc::clone(&self.snapshot);
         let arrival = Arrival { client, peer: seat.to, plan, snapshot, meter: Arc::clone(&meter), permit };
         let Some(token) = self.begin(arrival) else { return };
@@ -140,7 +166,7 @@ impl Worker {
             shard.roster.enter(seat.to, newcomer.conv, token);
         }
         self.stay_young(token);
-        self.wake(token);
+        self.deliver(token, plain, &mut Run::default());
     }
 
     /// A session whose address may be forged is young; when there are too many, the oldest makes room.

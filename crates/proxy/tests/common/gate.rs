@@ -18,6 +18,8 @@ pub(crate) struct Gate {
     pub(crate) handle: ProxyHandle,
     running: Option<Running>,
     address: SocketAddr,
+    /// Kept for a reload; what is kept here is not closed.
+    sockets: Option<Sockets>,
 }
 
 impl Gate {
@@ -25,11 +27,31 @@ impl Gate {
         let config = Arc::new(Config::parse(text, "test.toml", &|_| None).unwrap());
         let sockets = Sockets::none(workers).bind_more(&config).unwrap();
         let address = sockets.addresses()[0].1;
-        let read = |_: &std::path::Path| Err(std::io::ErrorKind::NotFound.into());
-        let snapshot = Snapshot::build(config, Own::default(), &read, None).unwrap();
-        let parts = Parts { snapshot: Arc::new(snapshot), sockets, workers, sessions };
+        let parts = Parts { snapshot: Arc::new(snapshot(config)), sockets, workers, sessions };
         let (handle, running) = start(parts).unwrap();
-        Self { handle, running: Some(running), address }
+        Self { handle, running: Some(running), address, sockets: None }
+    }
+
+    /// As [`Gate::start`], to be reloaded.
+    pub(crate) fn reloadable(workers: usize, sessions: u32, text: &str) -> Self {
+        let mut gate = Self::start(workers, sessions, &to(closed_port()));
+        gate.sockets = Some(Sockets::none(workers));
+        gate.reload(text);
+        gate.address = gate.sockets.as_ref().unwrap().addresses()[0].1;
+        gate
+    }
+
+    /// Puts another configuration in force.
+    pub(crate) fn reload(&mut self, text: &str) {
+        let config = Arc::new(Config::parse(text, "test.toml", &|_| None).unwrap());
+        let sockets = self.sockets.take().unwrap().bind_more(&config).unwrap();
+        let snapshot = Arc::new(snapshot(config));
+        self.handle.apply(snapshot, sockets.clone());
+        self.sockets = Some(sockets);
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
     }
 
     pub(crate) fn connect(&self) -> TcpStream {
@@ -64,6 +86,11 @@ impl Gate {
     pub(crate) fn wait_until_empty(&self) {
         self.wait_for(|counts| counts.sessions == 0);
     }
+}
+
+fn snapshot(config: Arc<Config>) -> Snapshot {
+    let read = |_: &std::path::Path| Err(std::io::ErrorKind::NotFound.into());
+    Snapshot::build(config, Own::default(), &read, None).unwrap()
 }
 
 impl Drop for Gate {

@@ -1,0 +1,192 @@
+//! How sessions with KCP on a side end: who is told what, how soon everything is free, and that nothing is lost.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+#[path = "common/gate.rs"]
+mod gate;
+#[path = "common/kcp.rs"]
+mod kcp;
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use gate::{Gate, accept};
+use kcp::{ask, cell, stream};
+use portcullis_core::outcome::Reason;
+use portcullis_peers::{KcpClient, KcpEndpoint, KcpOptions, KcpStream, serve};
+
+const FIVE: Duration = Duration::from_secs(5);
+
+#[test]
+fn what_an_endpoint_had_said_before_it_was_gone_reaches_a_slow_client() {
+    const TOTAL: usize = 600_000;
+    let (said, hear) = mpsc::sync_channel(1);
+    // More than the client's window, the gateway's and what it keeps beside it: the rest waits to be read.
+    let endpoint = KcpEndpoint::start(&KcpOptions::default(), move |mut stream: &KcpStream| {
+        stream.read_exact(&mut [0])?;
+        stream.write_all(&self::stream(TOTAL))?;
+        stream.flush()?;
+        said.send(()).ok();
+        serve::sink(stream)
+    })
+    .unwrap();
+    let gate = Gate::start(1, 100, &cell("kcp", "kcp", endpoint.address(), ""));
+    let client = connect(&gate);
+    (&client).write_all(b"?").unwrap();
+    hear.recv_timeout(Duration::from_secs(20)).unwrap();
+    drop(endpoint);
+    (&client).write_all(b"!").unwrap(); // it is told that nobody is there
+    thread::park_timeout(Duration::from_millis(200));
+    let mut got = vec![0; TOTAL];
+    (&client).read_exact(&mut got).unwrap();
+    assert!(got == stream(TOTAL));
+    gate.wait_within(FIVE, is_empty);
+}
+
+#[test]
+fn an_endpoint_s_end_frees_a_session_whose_client_is_gone_though_its_window_is_full() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let gate = Gate::start(1, 100, &to_tcp(&listener, "kcp = { window = 32 }"));
+    let (client, mut server) = open(&gate, &listener);
+    drop(client);
+    server.write_all(&[7; 90_000]).unwrap();
+    drop(server);
+    gate.wait_within(FIVE, is_empty);
+    assert_eq!(ended(&gate), Reason::EndpointEnded);
+}
+
+#[test]
+fn an_endpoint_s_end_frees_a_session_within_five_seconds_however_far_its_client_was() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let gate = Gate::start(1, 100, &to_tcp(&listener, ""));
+    let far = Far::start(gate.address(), Duration::from_millis(400));
+    let client = KcpClient::connect(far.address, &KcpOptions::default()).unwrap().into_stream();
+    (&client).write_all(b"?").unwrap();
+    let mut server = accept(&listener);
+    server.write_all(b"!").unwrap();
+    (&client).read_exact(&mut [0]).unwrap();
+    thread::park_timeout(Duration::from_millis(600)); // its answer is on the way
+    drop(client);
+    server.write_all(&[7; 3000]).unwrap();
+    drop(server);
+    gate.wait_within(FIVE, is_empty);
+}
+
+#[test]
+fn a_key_that_was_replaced_opens_no_session_and_ends_none() {
+    let keyed = |key: &str| format!("kcp = {{ crypt = \"aes-128\", key = \"{key}\" }}");
+    let options = |key: &str| {
+        use portcullis_core::wire::kcp::crypt::{Cipher, Crypt, Key};
+        let crypt = Crypt::new(Cipher::Aes128, &Key::from_passphrase(key)).unwrap();
+        KcpOptions { crypt: crypt.into(), ..KcpOptions::default() }
+    };
+    let endpoint = gate::echo();
+    for workers in [1, 2] {
+        let mut gate = Gate::reloadable(workers, 100, &cell("kcp", "tcp", endpoint, &keyed("before")));
+        let old = KcpClient::connect(gate.address(), &options("before")).unwrap().into_stream();
+        ask(&old);
+        gate.reload(&cell("kcp", "tcp", endpoint, &keyed("after")));
+        ask(&old);
+        let new = KcpClient::connect(gate.address(), &options("after")).unwrap().into_stream();
+        ask(&new);
+        let opened = || gate.handle.counts().listeners.iter().map(|one| one.accepted).sum::<u64>();
+        let before = opened();
+        // Some of them come to each worker.
+        for _ in 0..16 {
+            let late = KcpClient::connect(gate.address(), &options("before")).unwrap().into_stream();
+            (&late).write_all(b"here?").unwrap();
+            late.set_read_timeout(Some(Duration::from_millis(20)));
+            assert_eq!((&late).read(&mut [0]).unwrap_err().kind(), ErrorKind::WouldBlock);
+        }
+        ask(&old);
+        ask(&new);
+        assert_eq!(opened(), before, "{workers} workers");
+    }
+}
+
+/// A client on a listener of KCP.
+fn connect(gate: &Gate) -> KcpStream {
+    KcpClient::connect(gate.address(), &KcpOptions::default()).unwrap().into_stream()
+}
+
+fn to_tcp(listener: &TcpListener, settings: &str) -> String {
+    cell("kcp", "tcp", listener.local_addr().unwrap(), settings)
+}
+
+/// One open session whose client has heard its endpoint.
+fn open(gate: &Gate, listener: &TcpListener) -> (KcpStream, TcpStream) {
+    let client = connect(gate);
+    (&client).write_all(b"?").unwrap();
+    let mut server = accept(listener);
+    server.read_exact(&mut [0]).unwrap();
+    server.write_all(b"!").unwrap();
+    (&client).read_exact(&mut [0]).unwrap();
+    (&client).write_all(b"?").unwrap();
+    server.read_exact(&mut [0]).unwrap();
+    (client, server)
+}
+
+/// Nobody is there, by every gauge.
+fn is_empty(counts: &portcullis_proxy::Counts) -> bool {
+    counts.sessions == 0 && counts.listeners.iter().all(|one| one.sessions == 0 && one.kcp.embryos == 0)
+}
+
+/// Why the first session ended that ended since the last time. It is told in the turn's end, after it is free.
+fn ended(gate: &Gate) -> Reason {
+    let deadline = Instant::now() + FIVE;
+    while Instant::now() < deadline {
+        for told in gate.handle.endings().take() {
+            if let portcullis_proxy::Told::Ended(ended) = told {
+                return ended.reason;
+            }
+        }
+        thread::park_timeout(Duration::from_millis(1));
+    }
+    panic!("no end was told");
+}
+
+/// Holds what one client says for a while; what it hears comes at once.
+struct Far {
+    address: SocketAddr,
+}
+
+impl Far {
+    fn start(gate: SocketAddr, delay: Duration) -> Self {
+        let outer = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let inner = UdpSocket::bind("127.0.0.1:0").unwrap();
+        inner.connect(gate).unwrap();
+        let address = outer.local_addr().unwrap();
+        let (learn, client) = mpsc::sync_channel(1024);
+        let (queue, due) = mpsc::sync_channel::<(Instant, Vec<u8>)>(1024);
+        let (hears, says) = (outer.try_clone().unwrap(), inner.try_clone().unwrap());
+        for socket in [&outer, &inner] {
+            socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        }
+        thread::spawn(move || {
+            let mut buffer = [0; 2048];
+            while let Ok((length, from)) = hears.recv_from(&mut buffer) {
+                learn.try_send(from).ok();
+                queue.send((Instant::now() + delay, buffer[..length].to_vec())).ok();
+            }
+        });
+        thread::spawn(move || {
+            for (at, datagram) in due {
+                while Instant::now() < at {
+                    thread::park_timeout(at.saturating_duration_since(Instant::now()));
+                }
+                says.send(&datagram).ok();
+            }
+        });
+        thread::spawn(move || {
+            let to = client.recv().unwrap();
+            let mut buffer = [0; 2048];
+            while let Ok(length) = inner.recv(&mut buffer) {
+                outer.send_to(&buffer[..length], to).ok();
+            }
+        });
+        Self { address }
+    }
+}
