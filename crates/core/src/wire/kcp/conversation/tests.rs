@@ -279,15 +279,16 @@ fn is_flooded(framed: bool, per_cent: u64, seed: u64) -> bool {
         (chance >> 33) % 100 < per_cent
     };
     client.write(b"?");
-    let mut got = 0;
+    let (mut asked, mut answered, mut got) = (false, 0, 0);
     while line.now < Tick(60_000) && got < 20_000 {
         for datagram in line.hear(&mut client) {
             if !lost() {
                 line.tell(&mut server, datagram);
             }
         }
-        if !read_all(&mut server).is_empty() {
-            server.write(&[6; 20_000]);
+        asked |= !read_all(&mut server).is_empty();
+        if asked {
+            answered += server.write(&[6; 20_000][answered..]);
         }
         for datagram in line.hear(&mut server) {
             if !lost() {

@@ -1,5 +1,7 @@
 //! What a roster reads of segments: no more than it needs to say whose they are.
 
+use crate::wire::kcp::segment::{self, Command, HEADER};
+
 /// What the segments of a stranger say.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Says {
@@ -10,8 +12,6 @@ pub(super) struct Says {
     pub(super) asks: bool,
 }
 
-/// conv u32, command u8, fragment u8, window u16, ts u32, sn u32, una u32, length u32.
-const HEADER: usize = 24;
 /// The first window of any peer that does not ask for more: whoever waits for nothing may begin with as many.
 const OPENING_SN: u32 = 32;
 
@@ -25,17 +25,13 @@ pub(super) fn conv(segments: &[u8]) -> Option<u32> {
 pub(super) fn says(segments: &[u8]) -> Option<Says> {
     let conv = conv(segments)?;
     let mut says = Says::default();
-    let mut rest = segments;
-    while let Some((header, after)) = rest.split_first_chunk::<HEADER>() {
-        let word = |at: usize| header.get(at..)?.first_chunk().copied().map(u32::from_le_bytes);
-        (word(0)? == conv).then_some(())?;
-        match header[4] {
-            81 => says.opens |= word(12)? < OPENING_SN,
-            82 | 84 => {}
-            83 => says.asks |= word(16)? == 0,
-            _ => return None,
+    for segment in segment::segments(segments) {
+        let segment = segment.ok().filter(|segment| segment.conv == conv)?;
+        match segment.command {
+            Command::Push => says.opens |= segment.sn < OPENING_SN,
+            Command::WindowAsk => says.asks |= segment.una == 0,
+            Command::Ack | Command::WindowTell => {}
         }
-        rest = after.get(usize::try_from(word(20)?).ok()?..)?;
     }
     Some(says)
 }
