@@ -2,14 +2,15 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
-use std::net::TcpStream;
+use std::io::{ErrorKind, Read};
+use std::net::{TcpStream, UdpSocket};
 use std::thread;
 use std::time::Duration;
 
 use portcullis_peers::{Endpoint, serve};
 use portcullis_tests::crowd::raise_file_limit;
 use portcullis_tests::forged::{reflected, send, source};
-use portcullis_tests::kcp_raw::{RawKcp, Segment, framed};
+use portcullis_tests::kcp_raw::{RawKcp, Segment, WASK, WINS, framed};
 use portcullis_tests::scene::{OK, ask, hello};
 use portcullis_tests::{Gate, Setup, until, within};
 
@@ -76,4 +77,32 @@ fn l19_six_thousand_kcp_sessions_that_vanished_keep_nobody_out() {
 /// A KCP listener `in` whose keys are addresses of loopback.
 fn by_address(lines: &str) -> Setup {
     Setup::new().addressed("in", "kcp", &["127.0.0.1:*"], lines)
+}
+
+#[test]
+fn an_endpoint_whose_machine_is_gone_is_noticed_and_its_client_is_told() {
+    let endpoint = UdpSocket::bind("127.0.0.1:0").unwrap();
+    endpoint.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    let address = endpoint.local_addr().unwrap();
+    let setup = Setup::new().listener("in", "tcp", "hello = \"none\"").with(&format!(
+        "[route.in]\nresolver = \"upstream\"\nupstreams = [\"in\"]\n\
+         [upstream.in]\nprotocol = \"kcp\"\nendpoints = [{{ address = \"{address}\" }}]"
+    ));
+    let gate = Gate::start(&setup.text());
+    let mut client = TcpStream::connect(gate.listener("in")).unwrap();
+    let mut asked = [0; 1500];
+    let (count, gateway) = endpoint.recv_from(&mut asked).unwrap();
+    let conv = u32::from_le_bytes(asked[..4].try_into().unwrap());
+    assert_eq!((count, asked[4]), (24, WASK));
+    endpoint.send_to(&Segment::new(conv, WINS, 0).bytes(), gateway).unwrap();
+    // That was all: no datagram is answered any more, and none is refused.
+    client.set_read_timeout(Some(Duration::from_secs(150))).unwrap();
+    assert_eq!(client.read(&mut asked).unwrap_err().kind(), ErrorKind::ConnectionReset);
+    let questions = std::iter::from_fn(|| {
+        endpoint.set_nonblocking(true).unwrap();
+        endpoint.recv(&mut asked).ok().map(|_| asked[4])
+    });
+    assert_eq!(questions.filter(|command| *command == WASK).count(), 5);
+    until("it is freed", || gate.sessions() == 0);
+    gate.assert_clean();
 }

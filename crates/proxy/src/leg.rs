@@ -20,7 +20,7 @@ use portcullis_sys::epoll::{Event, Poller};
 use portcullis_sys::socket::Socket;
 
 use crate::ring::{Lent, Ring};
-pub(crate) use kcp::{Kcp, Newcomer, Terms};
+pub(crate) use kcp::{ASK_AFTER, Kcp, Newcomer, Terms};
 pub(crate) use open::{Established, Opened, message};
 use wire::Wire;
 pub(crate) use ws::Ws;

@@ -32,6 +32,11 @@ const READ_AT_MOST: usize = 64 * 1024;
 /// The first period passes whatever it acknowledges, so that a silent one is gone within two: 5 s.
 const PART_WITHIN: (Duration, Duration) = (Duration::from_secs(1), Duration::from_millis(2400));
 
+/// After so much silence a peer that speaks by datagrams is asked whether it is there.
+pub(crate) const ASK_AFTER: Duration = Duration::from_secs(15);
+/// An endpoint that has been asked for so long is lost, as TCP's keepalive of 60/10/3 would have it.
+const LOST_AFTER: Duration = Duration::from_secs(90);
+
 /// One side of a session that is spoken over datagrams.
 #[derive(Debug)]
 pub(crate) struct Kcp {
@@ -40,7 +45,7 @@ pub(crate) struct Kcp {
     carrier: Carrier,
     /// Is an endpoint open only when it has answered?
     probe: bool,
-    /// The dial's question is asked again then; `NEVER`: it was answered, or there is none.
+    /// When it is next asked whether it is there; `NEVER`: it is not asked.
     ask_again: Tick,
     counted: Tally,
     recovered: u64,
@@ -271,12 +276,30 @@ impl Kcp {
         *may_read
     }
 
+    /// An endpoint that we dialled is asked until it answers, and again whenever it has been silent for long: no
+    /// kernel says that its machine is gone.
+    fn see_to_silence(&mut self, now: Tick) {
+        let heard = self.talk.heard_at();
+        if !self.talk.is_answered() {
+            self.talk.ask_window();
+            self.ask_again = now.after(self.talk.rto());
+        } else if now >= heard.after(LOST_AFTER) {
+            if let Carrier::Own { error, .. } = &mut self.carrier {
+                *error = Some(io::ErrorKind::TimedOut.into());
+            }
+            self.ask_again = Tick::NEVER;
+        } else if now >= heard.after(ASK_AFTER) {
+            self.talk.ask_window();
+            self.ask_again = now.after(ASK_AFTER);
+        } else {
+            self.ask_again = heard.after(ASK_AFTER);
+        }
+    }
+
     /// Says everything that is due.
     fn speak(&mut self, io: &mut Io, cell: &KcpCell) -> Life {
         if self.ask_again <= io.now {
-            self.talk.ask_window();
-            let answered = self.talk.is_answered();
-            self.ask_again = if answered { Tick::NEVER } else { io.now.after(self.talk.rto()) };
+            self.see_to_silence(io.now);
         }
         let (talk, crypt, now) = (&mut self.talk, &self.crypt, io.now);
         let was_dead = talk.is_dead();

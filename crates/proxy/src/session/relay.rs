@@ -7,12 +7,10 @@ use portcullis_core::outcome::Reason;
 use portcullis_core::wheel::Tick;
 
 use crate::io::Io;
-use crate::leg::{Codec, Leg};
+use crate::leg::{ASK_AFTER, Codec, Leg};
 use crate::relay::{Flow, Pumped};
 use crate::session::{Phase, Session, Side, Step, YOUNG, close};
 
-/// After so much silence a client that speaks by datagrams is asked whether it is there.
-const ASK_AFTER: Duration = Duration::from_secs(15);
 /// So it is asked, and so long waited for, when its endpoint has ended and what it has no room for is all that is
 /// left: with a client that has gone everything is free within 5 s.
 const LEFT: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(4));
