@@ -24,7 +24,8 @@ struct Told {
     goal: Option<f64>,
 }
 
-const GIB: f64 = (1_u64 << 30) as f64;
+/// Bytes.
+pub(crate) const GIB: f64 = (1_u64 << 30) as f64;
 
 fn gbits(done: &Done) -> f64 {
     done.units as f64 * 8.0 / 1e9 / done.seconds
@@ -85,7 +86,8 @@ fn median(mut values: Vec<f64>) -> f64 {
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
-fn middle(rounds: &[Done], of: fn(&Done) -> f64) -> f64 {
+/// The median of a figure over the rounds.
+pub(crate) fn middle<T>(rounds: &[T], of: fn(&T) -> f64) -> f64 {
     median(rounds.iter().map(of).collect())
 }
 
@@ -135,7 +137,7 @@ fn ratio(found: &Found, told: &Told) -> Option<f64> {
 }
 
 /// Appends the run to `file` as one line of JSON.
-pub(crate) fn append(found: &Found, namespace: bool, file: &Path) -> io::Result<()> {
+pub(crate) fn append(found: &Found, kcp: &Value, namespace: bool, file: &Path) -> io::Result<()> {
     let rows: Value = told()
         .iter()
         .map(|told| {
@@ -167,13 +169,15 @@ pub(crate) fn append(found: &Found, namespace: bool, file: &Path) -> io::Result<
         "haproxy": output("haproxy", &["-v"]).lines().next(),
         "rows": rows,
         "idle_bytes_per_session": found.idle,
+        "kcp": kcp,
         "notes": found.notes,
     });
     let mut file = OpenOptions::new().create(true).append(true).open(file)?;
     writeln!(file, "{line}")
 }
 
-fn rounded(value: f64) -> f64 {
+/// To three digits behind the point.
+pub(crate) fn rounded(value: f64) -> f64 {
     (value * 1000.0).round() / 1000.0
 }
 

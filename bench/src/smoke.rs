@@ -147,18 +147,18 @@ fn idle(target: &Target, pid: u32) -> io::Result<f64> {
 }
 
 /// One line that says how far the run is: over itself on a terminal, line by line elsewhere.
-struct Progress {
+pub(crate) struct Progress {
     began: Instant,
     step: usize,
     steps: usize,
 }
 
 impl Progress {
-    fn new(steps: usize) -> Self {
+    pub(crate) fn new(steps: usize) -> Self {
         Self { began: Instant::now(), step: 0, steps }
     }
 
-    fn tell(&mut self, what: &str) {
+    pub(crate) fn tell(&mut self, what: &str) {
         self.step = (self.step + 1).min(self.steps);
         let seconds = self.began.elapsed().as_secs();
         let line = format!("{:>3} s  {:>2}/{}  {what}", seconds, self.step, self.steps);
@@ -171,7 +171,7 @@ impl Progress {
         }
     }
 
-    fn end(&self) {
+    pub(crate) fn end(&self) {
         if io::stderr().is_terminal() {
             eprint!("\r\x1b[K");
         }
