@@ -143,8 +143,7 @@ impl Shard {
         worker: usize,
         (plan, meter, terms): (Arc<ListenerPlan>, Arc<Meter>, Terms),
     ) -> Self {
-        let newcomers = terms.settings.open_rate;
-        let newcomers = Rate::new(newcomers.rate.count.get(), newcomers.rate.per, newcomers.burst);
+        let newcomers = newcomers(&terms);
         let roster = Roster::new(&roster::Settings { newcomers, ..roster::Settings::default() });
         Self {
             group,
@@ -164,6 +163,7 @@ impl Shard {
     fn resume(&mut self, plan: Arc<ListenerPlan>, meter: Arc<Meter>, terms: Terms) {
         self.closing = false;
         self.roster.open();
+        self.roster.pace(newcomers(&terms));
         let before = std::mem::replace(&mut self.terms, terms);
         if open_each_other(&before.crypt, &self.terms.crypt) {
             self.terms.crypt = before.crypt;
@@ -239,6 +239,11 @@ impl Shard {
             self.awaits_room ^= poller.change(socket, self.token, interest).is_ok();
         }
     }
+}
+
+fn newcomers(terms: &Terms) -> Rate {
+    let open = terms.settings.open_rate;
+    Rate::new(open.rate.count.get(), open.rate.per, open.burst)
 }
 
 /// Are these one cipher with one key?

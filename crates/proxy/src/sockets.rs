@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use portcullis_core::config::{self, Config, Congestion, Protocol};
 use portcullis_core::name::ListenerName;
@@ -13,7 +13,16 @@ use portcullis_sys::socket::{Listener, Tuning};
 #[derive(Clone, Debug)]
 pub struct Sockets {
     bound: Vec<Bound>,
+    /// Ports of datagrams that were taken away and stay bound as long as their sessions live.
+    left: Vec<Left>,
     workers: usize,
+}
+
+#[derive(Clone, Debug)]
+struct Left {
+    listener: ListenerName,
+    asked: SocketAddr,
+    group: Weak<[Datagrams]>,
 }
 
 /// One bound socket.
@@ -99,7 +108,7 @@ impl Sockets {
     /// No socket yet; a port of datagrams will have one for each of so many workers.
     #[must_use]
     pub fn none(workers: usize) -> Self {
-        Self { bound: Vec::new(), workers: workers.max(1) }
+        Self { bound: Vec::new(), left: Vec::new(), workers: workers.max(1) }
     }
 
     /// Binds what `config` asks for and `self` does not have, and shares the rest.
@@ -119,19 +128,43 @@ impl Sockets {
                 }
             }
         }
-        if errors.is_empty() { Ok(Self { bound, workers: self.workers }) } else { Err(errors) }
+        if errors.is_empty() {
+            Ok(Self { left: self.left_beside(&bound), bound, workers: self.workers })
+        } else {
+            Err(errors)
+        }
+    }
+
+    /// What sessions may still hold once `bound` is all that is in force.
+    fn left_beside(&self, bound: &[Bound]) -> Vec<Left> {
+        let before = self.bound.iter().filter_map(|one| match &one.port {
+            Port::Datagrams(group) => {
+                let (listener, group) = (one.listener.clone(), Arc::downgrade(group));
+                Some(Left { listener, asked: one.asked, group })
+            }
+            Port::Stream(_) => None,
+        });
+        let is_in_force = |left: &Left| {
+            let is_it = |one: &Bound| matches!(&one.port, Port::Datagrams(group) if std::ptr::eq(left.group.as_ptr(), Arc::as_ptr(group)));
+            bound.iter().any(is_it)
+        };
+        let all = before.chain(self.left.iter().cloned());
+        all.filter(|left| left.group.strong_count() > 0 && !is_in_force(left)).collect()
     }
 
     /// The port that is there already, or a new one.
     fn port(&self, listener: &config::Listener, asked: SocketAddr) -> io::Result<Port> {
         let known = self.bound.iter().find(|known| known.asked == asked && known.listener == listener.name);
         let known = known.map(|known| known.port.clone());
+        let left = self.left.iter().find(|left| left.is(&listener.name, asked));
+        let left = left.and_then(|left| left.group.upgrade());
         let tuning = tuning(&listener.congestion);
         match (listener.protocol, known) {
             (Protocol::Kcp, Some(Port::Datagrams(group))) => Ok(Port::Datagrams(group)),
-            (Protocol::Kcp, _) => {
-                Datagrams::bind_group(asked, self.workers).map(|group| Port::Datagrams(group.into()))
-            }
+            (Protocol::Kcp, _) => match left {
+                Some(group) => Ok(Port::Datagrams(group)),
+                None => Datagrams::bind_group(asked, self.workers).map(|group| Port::Datagrams(group.into())),
+            },
             (Protocol::Tcp | Protocol::Ws, Some(Port::Stream(socket))) => {
                 socket.tune(&tuning).map(|()| Port::Stream(socket))
             }
@@ -150,6 +183,12 @@ impl Sockets {
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Bound> {
         self.bound.iter()
+    }
+}
+
+impl Left {
+    fn is(&self, listener: &ListenerName, asked: SocketAddr) -> bool {
+        self.listener == *listener && self.asked == asked
     }
 }
 

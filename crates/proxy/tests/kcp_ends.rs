@@ -8,17 +8,16 @@ mod gate;
 mod kcp;
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use gate::{Gate, accept};
-use kcp::{ask, cell, stream};
+use kcp::{FIVE, ask, cell, connect, ended, is_empty, open, stream, to_tcp};
 use portcullis_core::outcome::Reason;
+use portcullis_core::wire::kcp::roster::Dropped;
 use portcullis_peers::{KcpClient, KcpEndpoint, KcpOptions, KcpStream, serve};
-
-const FIVE: Duration = Duration::from_secs(5);
 
 #[test]
 fn what_an_endpoint_had_said_before_it_was_gone_reaches_a_slow_client() {
@@ -107,45 +106,43 @@ fn a_key_that_was_replaced_opens_no_session_and_ends_none() {
     }
 }
 
-/// A client on a listener of KCP.
-fn connect(gate: &Gate) -> KcpStream {
-    KcpClient::connect(gate.address(), &KcpOptions::default()).unwrap().into_stream()
-}
-
-fn to_tcp(listener: &TcpListener, settings: &str) -> String {
-    cell("kcp", "tcp", listener.local_addr().unwrap(), settings)
-}
-
-/// One open session whose client has heard its endpoint.
-fn open(gate: &Gate, listener: &TcpListener) -> (KcpStream, TcpStream) {
-    let client = connect(gate);
-    (&client).write_all(b"?").unwrap();
-    let mut server = accept(listener);
-    server.read_exact(&mut [0]).unwrap();
-    server.write_all(b"!").unwrap();
-    (&client).read_exact(&mut [0]).unwrap();
-    (&client).write_all(b"?").unwrap();
-    server.read_exact(&mut [0]).unwrap();
-    (client, server)
-}
-
-/// Nobody is there, by every gauge.
-fn is_empty(counts: &portcullis_proxy::Counts) -> bool {
-    counts.sessions == 0 && counts.listeners.iter().all(|one| one.sessions == 0 && one.kcp.embryos == 0)
-}
-
-/// Why the first session ended that ended since the last time. It is told in the turn's end, after it is free.
-fn ended(gate: &Gate) -> Reason {
-    let deadline = Instant::now() + FIVE;
-    while Instant::now() < deadline {
-        for told in gate.handle.endings().take() {
-            if let portcullis_proxy::Told::Ended(ended) = told {
-                return ended.reason;
-            }
+#[test]
+fn a_port_that_was_taken_away_comes_back_while_sessions_live_there() {
+    let endpoint = gate::echo();
+    for workers in [1, 2] {
+        let with = cell("kcp", "tcp", endpoint, "");
+        let mut gate = Gate::reloadable(workers, 100, &with);
+        let old = connect(&gate);
+        ask(&old);
+        gate.reload(&gate::to(endpoint)); // a port of TCP only
+        gate.reload(&gate::to(endpoint));
+        ask(&old);
+        gate.reload(&with);
+        assert_eq!(gate.listens(), [gate.address()]);
+        // Some come to each worker, also to one that had closed it.
+        for _ in 0..8 {
+            ask(&connect(&gate));
         }
-        thread::park_timeout(Duration::from_millis(1));
+        ask(&old);
     }
-    panic!("no end was told");
+}
+
+#[test]
+fn a_reload_changes_how_fast_a_network_opens_sessions() {
+    let endpoint = gate::echo();
+    let rate = |burst: u32| format!("kcp = {{ open_rate = {{ rate = \"1/s\", burst = {burst} }} }}");
+    let mut gate = Gate::reloadable(1, 100, &cell("kcp", "tcp", endpoint, &rate(100)));
+    ask(&connect(&gate));
+    gate.reload(&cell("kcp", "tcp", endpoint, &rate(2)));
+    let refused = |counts: &portcullis_proxy::Counts| {
+        let dropped = counts.listeners.iter().flat_map(|one| &one.kcp.dropped);
+        dropped.filter(|(why, _)| *why == Dropped::Network).map(|(_, count)| count).sum::<u64>() > 0
+    };
+    let clients: Vec<_> = (0..20).map(|_| connect(&gate)).collect();
+    for mut client in &clients {
+        client.write_all(b"?").unwrap();
+    }
+    gate.wait_within(FIVE, refused);
 }
 
 /// Holds what one client says for a while; what it hears comes at once.

@@ -144,6 +144,11 @@ impl<K: Clone + Eq + Hash> Buckets<K> {
         taken
     }
 
+    /// Fills every bucket at another rate from its last touch on.
+    pub fn pace(&mut self, rate: Rate) {
+        self.rate = rate;
+    }
+
     /// How many keys are remembered; never more than the maximum.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -50,6 +50,11 @@ impl Gate {
         self.sockets = Some(sockets);
     }
 
+    /// Where it listens since the last reload.
+    pub(crate) fn listens(&self) -> Vec<SocketAddr> {
+        self.sockets.as_ref().unwrap().addresses().into_iter().map(|(_, address)| address).collect()
+    }
+
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }

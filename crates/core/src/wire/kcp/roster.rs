@@ -232,6 +232,11 @@ impl Roster {
         self.peers.get_mut(&Address::of(from)).map(|seats| seats.prove(conv)).unwrap_or_default()
     }
 
+    /// Takes newcomers at another rate from here on.
+    pub fn pace(&mut self, newcomers: Rate) {
+        self.networks.pace(newcomers);
+    }
+
     /// Takes no newcomers any more and answers no question of a stranger; sessions go on.
     pub fn close(&mut self) {
         self.closed = true;

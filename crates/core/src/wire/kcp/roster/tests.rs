@@ -234,6 +234,18 @@ fn a_network_opens_sessions_at_its_rate() {
 }
 
 #[test]
+fn another_rate_is_in_force_at_once() {
+    let mut roster = Roster::new(&Settings { newcomers: Rate::new(10, SECOND, 1), ..Settings::default() });
+    let open = |roster: &mut Roster| roster.judge(NOW, address(1), &segment(7, PUSH, 0, b"x"));
+    assert!(matches!(open(&mut roster), Verdict::Newcomer { .. }));
+    roster.pace(Rate::new(10, SECOND, 5));
+    assert_eq!(open(&mut roster), Verdict::Drop(Dropped::Network), "what was used up stays used up");
+    let mut fresh = || roster.judge(NOW, "198.51.100.1:1".parse().unwrap(), &segment(7, PUSH, 0, b"x"));
+    assert!((0..5).all(|_| matches!(fresh(), Verdict::Newcomer { .. })));
+    assert_eq!(fresh(), Verdict::Drop(Dropped::Network));
+}
+
+#[test]
 fn the_oldest_tombstone_is_forgotten_when_there_are_too_many() {
     let mut roster = Roster::new(&Settings { tombstones: 2, ..Settings::default() });
     for (conv, wait) in [(1, 100), (2, 1), (1, 200), (3, 100)] {
