@@ -144,10 +144,12 @@ pub(crate) fn run(root: &Path, binary: &Path) -> io::Result<Found> {
     let tools = Tools::build(root);
     let mut found = Found { rounds: BTreeMap::new(), notes: Vec::new() };
     if let Err(why) = &tools.ikcp {
-        found.notes.push(format!("no KCP rows but FEC's, for their clients are on the C core: {why}"));
+        found.notes.push(format!(
+            "no KCP rows but those with FEC, for the clients of the others are on the C core: {why}"
+        ));
     }
     if let Err(why) = &tools.kcp_go {
-        found.notes.push(format!("no rows of kcp-go: {why}"));
+        found.notes.push(format!("no rows of kcp-go, nor with FEC: {why}"));
     }
     if let Err(why) = subject::make_room() {
         found.notes.push(format!("no KCP rows: {why}"));

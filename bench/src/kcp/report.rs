@@ -111,7 +111,8 @@ impl Verdict {
 
 /// Prints the table.
 pub(crate) fn print(found: &Found) {
-    for told in Row::ALL.map(Told::of) {
+    let measured = |told: &Told| found.rounds.keys().any(|(row, _)| *row == told.row);
+    for told in Row::ALL.map(Told::of).into_iter().filter(measured) {
         println!("\n{} ({}; {})", told.name, told.rate.unit, told.cost.unit);
         for subject in Subject::ALL {
             let Some(rounds) = found.rounds.get(&(told.row, subject)) else { continue };
