@@ -19,6 +19,8 @@ pub(crate) struct Tenant {
     pub(crate) in_line: bool,
     /// May its address be forged?
     pub(crate) is_young: bool,
+    /// Has its address shown that it hears us, and was that told to the roster?
+    pub(crate) is_proven: bool,
     /// Bytes of its client that are counted as held while it is young.
     pub(crate) held: u32,
 }
@@ -33,7 +35,15 @@ pub(crate) struct Alarm {
 
 impl Tenant {
     pub(crate) fn new(session: Session) -> Self {
-        Self { session, alarm: Alarm::OFF, ready: false, in_line: false, is_young: false, held: 0 }
+        Self {
+            session,
+            alarm: Alarm::OFF,
+            ready: false,
+            in_line: false,
+            is_young: false,
+            is_proven: false,
+            held: 0,
+        }
     }
 }
 

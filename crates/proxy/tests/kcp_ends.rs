@@ -16,6 +16,12 @@ use std::time::{Duration, Instant};
 use gate::{Gate, accept};
 use kcp::{FIVE, ask, cell, connect, ended, is_empty, open, stream, to_tcp};
 use portcullis_core::outcome::Reason;
+use portcullis_core::wheel::Tick;
+use portcullis_core::wire::kcp::arq::{Settings, Start};
+use portcullis_core::wire::kcp::conversation::{Conversation, Plan};
+use portcullis_core::wire::kcp::crypt::{Crypt, NonceSource};
+use portcullis_core::wire::kcp::fec;
+use portcullis_core::wire::kcp::outbox::Outbox;
 use portcullis_core::wire::kcp::roster::Dropped;
 use portcullis_peers::{KcpClient, KcpEndpoint, KcpOptions, KcpStream, serve};
 
@@ -143,6 +149,84 @@ fn a_reload_changes_how_fast_a_network_opens_sessions() {
         client.write_all(b"?").unwrap();
     }
     gate.wait_within(FIVE, refused);
+}
+
+#[test]
+fn a_session_that_is_proven_after_it_has_grown_replaces_the_one_before_it() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let gate = Gate::start(1, 100, &to_tcp(&listener, ""));
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.connect(gate.address()).unwrap();
+    let mut servers = Vec::new();
+    for conv in [1, 2] {
+        let mut client = Raw::new(&socket, conv);
+        // Nobody answers until it has sent what no forger would spend.
+        client.say(&[7; 20_000]);
+        client.say(&[7]);
+        let mut server = accept(&listener);
+        server.read_exact(&mut [0; 20_001]).unwrap();
+        server.write_all(b"!").unwrap();
+        client.hear(1);
+        servers.push(server);
+    }
+    servers[0].set_read_timeout(Some(FIVE)).unwrap();
+    assert_eq!(servers[0].read(&mut [0]).unwrap(), 0);
+    assert_eq!(ended(&gate), Reason::Replaced);
+}
+
+/// A client whose socket others use too.
+struct Raw<'s> {
+    socket: &'s UdpSocket,
+    talk: Conversation,
+    began: Instant,
+    nonces: NonceSource,
+}
+
+impl<'s> Raw<'s> {
+    fn new(socket: &'s UdpSocket, conv: u32) -> Self {
+        socket.set_read_timeout(Some(Duration::from_millis(5))).unwrap();
+        let talk = Conversation::new(Plan {
+            conv,
+            settings: &Settings::default(),
+            start: Start::default(),
+            code: None,
+            framed: false,
+            seqid: 0,
+            mul_acc: fec::mul_acc_scalar,
+            dialled: true,
+        });
+        Self { socket, talk, began: Instant::now(), nonces: NonceSource::new(&[7; 32], 0) }
+    }
+
+    fn say(&mut self, bytes: &[u8]) {
+        assert_eq!(self.talk.write(bytes), bytes.len());
+        self.until(|talk| talk.unacknowledged() == 0);
+    }
+
+    fn hear(&mut self, count: usize) {
+        self.until(|talk| talk.readable().len() >= count);
+        self.talk.consume(count);
+        // What it heard is acknowledged a little later.
+        let enough = Instant::now() + Duration::from_millis(100);
+        self.until(|_| Instant::now() > enough);
+    }
+
+    fn until(&mut self, so: impl Fn(&Conversation) -> bool) {
+        let deadline = Instant::now() + FIVE;
+        while !so(&self.talk) {
+            assert!(Instant::now() < deadline, "{:?}", self.talk.tally());
+            let now = Tick(self.began.elapsed().as_millis() as u64);
+            let mut out = Outbox::default();
+            self.talk.transmit(now, &Crypt::null(), &mut self.nonces, &mut out);
+            for datagram in out.iter() {
+                self.socket.send(datagram).unwrap();
+            }
+            let mut buffer = [0; 2048];
+            if let Ok(length) = self.socket.recv(&mut buffer) {
+                self.talk.handle_datagram(now, &buffer[..length], None);
+            }
+        }
+    }
 }
 
 /// Holds what one client says for a while; what it hears comes at once.

@@ -15,7 +15,7 @@ use std::time::Duration;
 use gate::{Gate, closed_port, echo, reset};
 use kcp::{FIVE, ask, cell, connect, echo_through, ended, is_empty, open, rest, stream, to_tcp};
 use portcullis_core::outcome::Reason;
-use portcullis_peers::{KcpEndpoint, KcpOptions, KcpStream, serve};
+use portcullis_peers::{KcpEndpoint, KcpOptions, KcpStream, Key, Message, WsClient, serve};
 
 /// Each way; a build for speed moves what the issue asks for.
 const BULK: usize = if cfg!(debug_assertions) { 8 << 20 } else { 64 << 20 };
@@ -40,6 +40,28 @@ fn bulk_passes_both_ways_at_once_in_every_cell_on_either_path() {
         });
         assert!(sent == back, "{zero_copy}");
     }
+}
+
+#[test]
+fn a_websocket_s_messages_reach_a_kcp_endpoint_and_its_close_ends_the_session() {
+    let endpoint = KcpEndpoint::start(&KcpOptions::default(), serve::echo).unwrap();
+    let ws = cell("ws", "kcp", endpoint.address(), "half_close_timeout = \"1s\"");
+    let gate = Gate::start(1, 100, &ws);
+    let mut client = WsClient::connect(gate.address(), Key::Header("any")).unwrap();
+    let sent = stream(300_000);
+    client.send(&Message::Binary(sent.clone())).unwrap();
+    let mut back = Vec::new();
+    while back.len() < sent.len() {
+        match client.read().unwrap() {
+            Some(Message::Binary(part)) => back.extend(part),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(back == sent);
+    client.send_raw(&WsClient::frame(0x88, &[3, 0xe8])).unwrap();
+    assert!(matches!(client.read().unwrap(), Some(Message::Close(..))));
+    drop(client);
+    gate.wait_within(FIVE, is_empty);
 }
 
 #[test]

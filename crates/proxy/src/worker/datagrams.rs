@@ -13,7 +13,7 @@ use super::Worker;
 use crate::leg::{Kcp, Leg, Newcomer};
 use crate::session::{Arrival, Step};
 use crate::shards::Seat;
-use crate::tenants::slot;
+use crate::tenants::{Tenant, slot};
 
 /// Batches read at one port in one turn; then sessions have their turn.
 const BATCHES: usize = 4;
@@ -132,7 +132,12 @@ impl Worker {
             self.young_held = self.young_held - u64::from(tenant.held) + u64::from(held);
             tenant.held = held;
         }
-        if is_young && self.tenants.find(token).is_some_and(|tenant| tenant.session.is_grown()) {
+        // One may grow up by what it has sent, and be proven later.
+        let is_news = |tenant: &mut Tenant| {
+            let is_proven = !tenant.is_proven && tenant.session.talk().is_some_and(Kcp::is_proven);
+            is_proven || (is_young && tenant.session.is_grown())
+        };
+        if self.tenants.find(token).is_some_and(is_news) {
             self.grow_up(token);
         }
         self.wake(token);
@@ -190,6 +195,7 @@ impl Worker {
         let Some(tenant) = self.tenants.find(token) else { return };
         let proven = tenant.session.talk().filter(|talk| talk.is_proven()).and_then(Kcp::seat);
         let seat = proven.map(|(seat, conv)| (*seat, conv));
+        tenant.is_proven = seat.is_some();
         self.leave_young(token);
         let Some((seat, conv)) = seat else { return };
         let Some(shard) = self.io.shards.get(seat.shard) else { return };

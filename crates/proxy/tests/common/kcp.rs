@@ -18,15 +18,15 @@ pub(crate) const FIVE: Duration = Duration::from_secs(5);
 
 /// A listener of one protocol in front of one endpoint of another, without a hello where there can be none.
 pub(crate) fn cell(client: &str, endpoint: &str, address: SocketAddr, settings: &str) -> String {
-    let hello = if client == "ws" { "header" } else { "none" };
+    let hello =
+        if client == "ws" { "hello = \"header\"\nsuccess_message = \"\"" } else { "hello = \"none\"" };
     format!(
         r#"
 [[listener]]
 name = "in"
 protocol = "{client}"
 bind = ["127.0.0.1:0"]
-hello = "{hello}"
-success_message = ""
+{hello}
 route = "out"
 {settings}
 [route.out]
@@ -37,7 +37,6 @@ protocol = "{endpoint}"
 endpoints = [{{ address = "{address}" }}]
 "#
     )
-    .replace("success_message = \"\"\n", if hello == "none" { "" } else { "success_message = \"\"\n" })
 }
 
 /// Byte `place` of every stream: no two blocks of it are alike.
