@@ -143,7 +143,7 @@ impl Shard {
         worker: usize,
         (plan, meter, terms): (Arc<ListenerPlan>, Arc<Meter>, Terms),
     ) -> Self {
-        let newcomers = newcomers(&terms);
+        let newcomers = newcomers(&terms, group.len());
         let roster = Roster::new(&roster::Settings { newcomers, ..roster::Settings::default() });
         Self {
             group,
@@ -163,7 +163,7 @@ impl Shard {
     fn resume(&mut self, plan: Arc<ListenerPlan>, meter: Arc<Meter>, terms: Terms) {
         self.closing = false;
         self.roster.open();
-        self.roster.pace(newcomers(&terms));
+        self.roster.pace(newcomers(&terms, self.group.len()));
         let before = std::mem::replace(&mut self.terms, terms);
         if open_each_other(&before.crypt, &self.terms.crypt) {
             self.terms.crypt = before.crypt;
@@ -241,9 +241,11 @@ impl Shard {
     }
 }
 
-fn newcomers(terms: &Terms) -> Rate {
+/// This shard's part of the rate at which a network may open sessions: the kernel spreads its clients evenly.
+fn newcomers(terms: &Terms, shards: usize) -> Rate {
     let open = terms.settings.open_rate;
-    Rate::new(open.rate.count.get(), open.rate.per, open.burst)
+    let shards = u32::try_from(shards).unwrap_or(1).max(1);
+    Rate::new(open.rate.count.get(), open.rate.per * shards, (open.burst / shards).max(1))
 }
 
 /// Are these one cipher with one key?

@@ -34,8 +34,8 @@ const PART_WITHIN: (Duration, Duration) = (Duration::from_secs(1), Duration::fro
 
 /// After so much silence a peer that speaks by datagrams is asked whether it is there.
 pub(crate) const ASK_AFTER: Duration = Duration::from_secs(15);
-/// An endpoint that has been asked for so long is lost, as TCP's keepalive of 60/10/3 would have it.
-const LOST_AFTER: Duration = Duration::from_secs(90);
+/// An endpoint that has left so many questions unanswered is lost: after 90 s, as with TCP's keepalive of 60/10/3.
+const LOST_AFTER: u8 = 5;
 
 /// One side of a session that is spoken over datagrams.
 #[derive(Debug)]
@@ -47,6 +47,8 @@ pub(crate) struct Kcp {
     probe: bool,
     /// When it is next asked whether it is there; `NEVER`: it is not asked.
     ask_again: Tick,
+    /// Questions since it was last heard.
+    unanswered: u8,
     counted: Tally,
     recovered: u64,
 }
@@ -144,6 +146,7 @@ impl Kcp {
             carrier,
             probe: terms.settings.probe,
             ask_again: Tick::NEVER,
+            unanswered: 0,
             counted: Tally::default(),
             recovered: 0,
         }
@@ -283,16 +286,18 @@ impl Kcp {
         if !self.talk.is_answered() {
             self.talk.ask_window();
             self.ask_again = now.after(self.talk.rto());
-        } else if now >= heard.after(LOST_AFTER) {
+        } else if now < heard.after(ASK_AFTER) {
+            self.unanswered = 0;
+            self.ask_again = heard.after(ASK_AFTER);
+        } else if self.unanswered < LOST_AFTER {
+            self.unanswered += 1;
+            self.talk.ask_window();
+            self.ask_again = now.after(ASK_AFTER);
+        } else {
             if let Carrier::Own { error, .. } = &mut self.carrier {
                 *error = Some(io::ErrorKind::TimedOut.into());
             }
             self.ask_again = Tick::NEVER;
-        } else if now >= heard.after(ASK_AFTER) {
-            self.talk.ask_window();
-            self.ask_again = now.after(ASK_AFTER);
-        } else {
-            self.ask_again = heard.after(ASK_AFTER);
         }
     }
 
