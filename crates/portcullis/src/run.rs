@@ -149,7 +149,7 @@ async fn end_sessions(node: &mut Node) -> Exit {
     let mut exit = Exit::Done;
     loop {
         ticks.tick().await;
-        match pace.handle_tick(Instant::now(), node.proxy.sessions()) {
+        match pace.handle_tick(Instant::now(), node.proxy.left()) {
             Step::Done => return exit,
             Step::Wait => {}
             Step::Close(count) => {

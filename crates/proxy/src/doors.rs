@@ -94,6 +94,7 @@ impl Doors {
             }
         }
         gone.retain(|old| !self.open.iter().any(|new| Arc::ptr_eq(&new.socket, &old.socket)));
+        gone.iter().for_each(|door| door.shut());
         if !self.paused {
             self.watch(poller, base)?;
         }
@@ -106,6 +107,7 @@ impl Doors {
         if !self.paused {
             gone.iter().try_for_each(|door| poller.remove(&*door.socket))?;
         }
+        gone.iter().for_each(|door| door.shut());
         Ok(gone)
     }
 
@@ -149,6 +151,12 @@ impl Doors {
 }
 
 impl Door {
+    /// Nobody queues any more: one who came between the last look at the queue and the close would be reset.
+    fn shut(&self) {
+        // Where the kernel has no filters that moment stays, and is short.
+        self.socket.close_queue().ok();
+    }
+
     /// Takes what is queued, at most one batch, as long as `enter` gives permits.
     pub(crate) fn take<P>(
         &self,

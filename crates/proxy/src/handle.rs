@@ -48,6 +48,8 @@ pub(crate) struct Shared {
     pub(crate) loads: Vec<AtomicU32>,
     /// Does a worker wait for room?
     pub(crate) someone_paused: AtomicBool,
+    /// Orders to close the doors that workers have not carried out yet.
+    pub(crate) closing: AtomicU32,
     /// Begins every worker's row of nonces.
     pub(crate) nonce_seed: [u8; 32],
     failed_dials: Mutex<Option<(u32, Arc<DialBudgets>)>>,
@@ -203,6 +205,7 @@ impl Shared {
             bugs: AtomicU64::new(0),
             loads: (0..workers).map(|_| AtomicU32::new(0)).collect(),
             someone_paused: AtomicBool::new(false),
+            closing: AtomicU32::new(0),
             nonce_seed: random::bytes()?,
             failed_dials: Mutex::new(None),
         })
@@ -267,7 +270,10 @@ impl ProxyHandle {
 
     /// Takes what is queued at every listener, then closes them. Drop other clones of the sockets first.
     pub fn stop_accepting(&self) {
-        self.shared.mailboxes.iter().for_each(|mailbox| mailbox.put(Command::StopAccepting));
+        for mailbox in &self.shared.mailboxes {
+            self.shared.closing.fetch_add(1, Ordering::Release);
+            mailbox.put(Command::StopAccepting);
+        }
     }
 
     /// Closes at most `count` sessions, spread over the workers.
@@ -290,6 +296,15 @@ impl ProxyHandle {
     #[must_use]
     pub fn sessions(&self) -> u32 {
         self.shared.admission.live()
+    }
+
+    /// What a drain waits for: live sessions, and one more as long as there is a worker that has not yet taken
+    /// everybody who was queued when [`ProxyHandle::stop_accepting`] was called.
+    #[must_use]
+    pub fn left(&self) -> u32 {
+        // In this order: whoever is taken in is a session before the order is carried out.
+        let closing = self.shared.closing.load(Ordering::Acquire);
+        self.sessions().saturating_add(closing.min(1))
     }
 
     /// Live sessions of each worker.

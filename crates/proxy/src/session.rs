@@ -329,12 +329,13 @@ impl Session {
             io.shards.leave(io.now, seat, conv, tombstone);
         }
         let cell = self.meter.cell(usize::from(io.worker));
-        cell.sessions.less(1);
+        // Who sees that it is gone also sees why.
         if self.was_open() {
             cell.closed(reason)
         } else {
             cell.refused(reason)
         }
+        cell.sessions.less(1);
         if !io.shared.tell_ended.load(Ordering::Relaxed) {
             return;
         }

@@ -59,6 +59,8 @@ pub(crate) struct Worker {
     snapshot: Arc<Snapshot>,
     /// Closed doors whose queues are to be emptied.
     closing: Vec<Arc<Door>>,
+    /// Orders to close that are carried out once they are empty.
+    orders: u32,
     hello_maximum: usize,
     resume_at: Tick,
     told_pause: bool,
@@ -88,6 +90,7 @@ impl Worker {
             doors: Doors::default(),
             snapshot,
             closing: Vec::new(),
+            orders: 0,
             hello_maximum,
             resume_at: Tick::NEVER,
             told_pause: false,
@@ -407,6 +410,9 @@ impl Worker {
                 self.closing.push(door);
             }
         }
+        if self.orders > 0 && self.closing.is_empty() {
+            self.io.shared.closing.fetch_sub(mem::take(&mut self.orders), Ordering::Release);
+        }
         Ok(())
     }
 
@@ -427,6 +433,7 @@ impl Worker {
                     let gone = self.doors.close(&self.io.poller)?;
                     self.io.shards.close();
                     self.closing.extend(gone);
+                    self.orders += 1;
                 }
                 Command::Adopt(arrival) => self.greet(*arrival),
                 Command::CloseSome { count, reason } => {

@@ -102,10 +102,25 @@ fn connections_queued_at_a_full_house_are_served_when_listening_stops() {
     first.write_all(b"f").unwrap();
     first.read_exact(&mut [0; 1]).unwrap();
     drop(first);
-    queued.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
     let mut answer = [0; 1];
     queued.read_exact(&mut answer).unwrap();
     assert_eq!(&answer, b"q");
+}
+
+#[test]
+fn a_drain_waits_for_who_is_queued_at_a_door_that_closes() {
+    for _ in 0..50 {
+        let gate = Gate::start(2, 100, &to(echo()));
+        let client = gate.connect();
+        gate.handle.stop_accepting();
+        gate.wait_for(|counts| {
+            // Queued, taken or served: somebody is there all the time.
+            assert!(gate.handle.left() > 0, "{counts:#?}");
+            counts.listeners[0].opened == 1
+        });
+        drop(client);
+        gate.wait_for(|_| gate.handle.left() == 0);
+    }
 }
 
 /// The first two events that are told.

@@ -79,6 +79,37 @@ impl Listener {
         Ok((Socket { socket }, unmapped(peer)))
     }
 
+    /// Lets nobody new in from here on: a SYN is dropped, and who sent it asks again. Who was answered before is
+    /// still queued and can be accepted, so that what is empty after this stays empty and may be closed.
+    ///
+    /// # Errors
+    /// Whatever SO_ATTACH_FILTER fails with (socket(7)).
+    pub fn close_queue(&self) -> io::Result<()> {
+        // At byte 13 of the TCP header are its flags, and 2 is SYN (RFC 9293 section 3.1). A filter says how many
+        // bytes it lets through.
+        let mut program = [
+            instruction(libc::BPF_LD | libc::BPF_B | libc::BPF_ABS, 0, 13),
+            instruction(libc::BPF_JMP | libc::BPF_JSET | libc::BPF_K, 1, 2),
+            instruction(libc::BPF_RET | libc::BPF_K, 0, u32::MAX),
+            instruction(libc::BPF_RET | libc::BPF_K, 0, 0),
+        ];
+        let filter = libc::sock_fprog { len: program.len() as u16, filter: program.as_mut_ptr() };
+        let size =
+            libc::socklen_t::try_from(size_of_val(&filter)).map_err(|_| io::ErrorKind::InvalidInput)?;
+        // SAFETY: the pointer and the size describe one live sock_fprog, whose pointer and length describe live
+        // instructions; the kernel only reads and copies both. The descriptor is open because `self` owns it.
+        let answer = unsafe {
+            libc::setsockopt(
+                self.socket.as_raw_fd(),
+                libc::SOL_SOCKET,
+                libc::SO_ATTACH_FILTER,
+                (&raw const filter).cast(),
+                size,
+            )
+        };
+        if answer < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    }
+
     /// Changes the tuning of connections accepted from here on.
     pub fn tune(&self, tuning: &Tuning) -> io::Result<()> {
         apply(&self.socket, tuning)
@@ -226,6 +257,11 @@ fn keep_watch(socket: &OwnedFd, tuning: &Tuning) -> io::Result<()> {
 
 pub(crate) fn local_address(socket: &OwnedFd) -> io::Result<SocketAddr> {
     SocketAddr::try_from(rustix::net::getsockname(socket)?).map_err(Into::into)
+}
+
+/// One instruction of a socket's filter; `jump` is how many are skipped when a test holds.
+fn instruction(code: u32, jump: u8, operand: u32) -> libc::sock_filter {
+    libc::sock_filter { code: code as u16, jt: jump, jf: 0, k: operand }
 }
 
 /// Sets an option whose value is an int.

@@ -30,6 +30,22 @@ fn an_ipv6_wildcard_takes_ipv4_and_tells_it_as_ipv4() {
 }
 
 #[test]
+fn a_closed_queue_keeps_who_is_in_it_and_takes_nobody_more() {
+    let listener = listener();
+    let mut queued = TcpStream::connect(listener.address()).unwrap();
+    listener.close_queue().unwrap();
+    let late = TcpStream::connect_timeout(&listener.address(), Duration::from_millis(200));
+    assert_eq!(late.unwrap_err().kind(), io::ErrorKind::TimedOut);
+    let (socket, peer) = accept(&listener);
+    assert_eq!(peer, queued.local_addr().unwrap());
+    assert_eq!(listener.accept().unwrap_err().kind(), io::ErrorKind::WouldBlock);
+    drop(listener);
+    queued.set_read_timeout(SOON).unwrap();
+    drop(socket);
+    assert_eq!(queued.read(&mut [0]).unwrap(), 0, "it ends as any other does");
+}
+
+#[test]
 fn an_accepted_socket_inherits_what_its_listener_has() {
     let tuning = Tuning { congestion: Some("reno".into()), ..Tuning::default() };
     let listener = Listener::bind("127.0.0.1:0".parse().unwrap(), &tuning).unwrap();
