@@ -14,8 +14,9 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::{Metrics, within};
 
-/// How long closing may take until descriptors and sessions are back to what they were.
-const CLEAN_WITHIN: Duration = Duration::from_secs(1);
+/// How long closing may take until descriptors and sessions are back to what they were: it takes a second at most,
+/// and the machine may have other work. Less than what would end a session that was forgotten.
+const CLEAN_WITHIN: Duration = Duration::from_secs(8);
 
 /// The binary under test: `PORTCULLIS_BIN`, or the one beside the tests in the target folder.
 #[must_use]
@@ -129,7 +130,7 @@ impl Gate {
     /// Counts its sockets once it has made all that it serves with: the same number four times in a row.
     fn settle(&mut self) {
         let (mut last, mut same) = (0, 0);
-        let settled = within(Duration::from_secs(2), || {
+        let settled = within(Duration::from_secs(20), || {
             let sockets = self.sockets();
             same = if sockets == last { same + 1 } else { 0 };
             last = sockets;
@@ -218,7 +219,7 @@ impl Gate {
     /// Asks the admin listener; returns the status and the body.
     pub fn ask(&self, path: &str) -> io::Result<(u16, String)> {
         let mut stream = TcpStream::connect(self.admin())?;
-        stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+        stream.set_read_timeout(Some(Duration::from_secs(30)))?;
         // HTTP/1.0: the body ends with the connection.
         write!(stream, "GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n")?;
         let mut answer = String::new();
@@ -244,7 +245,7 @@ impl Gate {
 
     /// Waits until as many sessions live.
     pub fn wait_for_sessions(&self, count: usize) {
-        let seen = within(Duration::from_secs(10), || (self.sessions() == count).then_some(()));
+        let seen = within(Duration::from_secs(30), || (self.sessions() == count).then_some(()));
         assert!(seen.is_some(), "{} sessions instead of {count}", self.sessions());
     }
 
@@ -255,7 +256,7 @@ impl Gate {
         self.site.write_config(config);
         self.signal(Signal::HUP);
         let after =
-            within(Duration::from_secs(10), || Some(self.metrics()).filter(|now| count(now) != before));
+            within(Duration::from_secs(30), || Some(self.metrics()).filter(|now| count(now) != before));
         let after = after.expect("a reload is counted");
         assert_eq!(count(&after), before + 1, "one signal, one reload");
         after.sum("portcullis_last_reload_successful", &[]) > 0.5
@@ -278,7 +279,7 @@ impl Gate {
         self.wait(Duration::from_secs(60)).expect("the gateway ends")
     }
 
-    /// Asserts that nothing is left of any session: no socket above those it started with, within a second.
+    /// Asserts that nothing is left of any session: no socket above those it started with, soon.
     pub fn assert_clean(&self) {
         let clean = within(CLEAN_WITHIN, || (self.sockets() <= self.sockets_at_start).then_some(()));
         if clean.is_none() {
@@ -291,7 +292,7 @@ impl Gate {
             );
         }
         if self.gateway.admin().is_some() {
-            assert_eq!(self.sessions(), 0, "sessions");
+            self.wait_for_sessions(0);
         }
     }
 }

@@ -43,4 +43,4 @@ pub use metrics::Metrics;
 pub use setup::Setup;
 pub use table::Table;
 pub use token::{b64, ed25519, ends_at, hs256, jwt};
-pub use wait::{until, within};
+pub use wait::{best_of, until, within};

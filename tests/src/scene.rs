@@ -44,7 +44,7 @@ impl Stage {
     /// Takes the next connection.
     #[must_use]
     pub fn accept(&self) -> TcpStream {
-        self.accept_within(Duration::from_secs(10)).expect("nobody connected")
+        self.accept_within(Duration::from_secs(20)).expect("nobody connected")
     }
 
     /// Takes the next connection, if one comes.
@@ -79,7 +79,7 @@ impl Deaf {
         rustix::net::listen(&listener, 0).unwrap();
         let address = listener.local_addr().unwrap();
         let mut queued = Vec::new();
-        while let Ok(stream) = TcpStream::connect_timeout(&address, Duration::from_millis(100)) {
+        while let Ok(stream) = TcpStream::connect_timeout(&address, Duration::from_millis(500)) {
             queued.push(stream);
             assert!(queued.len() < 100, "a queue of length 0 takes everything");
         }

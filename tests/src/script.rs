@@ -13,7 +13,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::SendFlags;
 
 /// How long one step may take.
-const STEP_WITHIN: Duration = Duration::from_secs(8);
+const STEP_WITHIN: Duration = Duration::from_secs(20);
 
 /// One of the two ends of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

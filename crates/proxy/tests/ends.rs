@@ -17,8 +17,8 @@ use rustix::net::{SendFlags, send};
 
 #[test]
 fn an_end_after_a_long_silence_leaves_the_other_direction_its_full_timeout() {
-    let (_gate, mut client, mut endpoint) = session("half_close_timeout = \"1s\"");
-    stays_silent(&client, Duration::from_millis(1500));
+    let (_gate, mut client, mut endpoint) = session("half_close_timeout = \"3s\"");
+    stays_silent(&client, Duration::from_millis(3200));
     client.shutdown(Shutdown::Write).unwrap();
     assert_eq!(endpoint.read(&mut [0; 1]).unwrap(), 0);
     stays_silent(&client, Duration::from_millis(200));
@@ -70,7 +70,7 @@ fn a_reset_after_its_own_end_is_passed_on() {
         assert_eq!(other.read(&mut [0; 1]).unwrap(), 0);
         reset(breaks);
         // Behind an end no read tells a reset: the socket's error does.
-        let deadline = Instant::now() + Duration::from_millis(1500);
+        let deadline = Instant::now() + Duration::from_secs(20);
         while other.take_error().unwrap().is_none() {
             assert!(Instant::now() < deadline, "client_resets {client_resets}");
             thread::park_timeout(Duration::from_millis(1));
@@ -85,7 +85,8 @@ fn a_reset_is_passed_on_within_a_second_though_the_other_side_does_not_read() {
         client.set_write_timeout(Some(Duration::from_millis(200))).unwrap();
         while client.write(&[7; 1 << 16]).is_ok() {}
         reset(client);
-        gate.wait_within(Duration::from_millis(2500), |counts| counts.sessions == 0);
+        // Not only once it is idle, or half closed for too long.
+        gate.wait_until_empty();
         let mut queued = Vec::new();
         let end = endpoint.read_to_end(&mut queued);
         assert!(!queued.is_empty() && queued.iter().all(|byte| *byte == 7));
@@ -102,7 +103,7 @@ fn a_paced_close_passes_over_sessions_that_are_ending() {
     for _ in 0..4 {
         gate.handle.close_some(5, Reason::Drained);
     }
-    gate.wait_within(Duration::from_secs(4), |counts| counts.sessions == 0);
+    gate.wait_until_empty();
 }
 
 #[test]
@@ -114,7 +115,6 @@ fn bytes_behind_urgent_data_are_not_stalled() {
     assert_eq!(send(&client, b"X", SendFlags::OOB), Ok(1));
     client.write_all(b"def").unwrap();
     let mut endpoint = accept(&listener);
-    endpoint.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
     let mut got = Vec::new();
     while !got.ends_with(b"def") {
         let mut some = [0; 16];

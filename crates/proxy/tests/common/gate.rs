@@ -88,6 +88,7 @@ impl Gate {
         told.filter_map(|told| if let Told::Event(event) = told { Some(event) } else { None }).collect()
     }
 
+    /// Waits until nobody is there. Not for before somebody was: an empty house is also how it begins.
     pub(crate) fn wait_until_empty(&self) {
         self.wait_for(|counts| counts.sessions == 0);
     }
@@ -156,10 +157,10 @@ pub(crate) fn session(settings: &str) -> (Gate, TcpStream, TcpStream) {
     (gate, client, endpoint)
 }
 
-/// The next connection to an endpoint, within 5 s.
+/// The next connection to an endpoint, within 20 s.
 pub(crate) fn accept(listener: &TcpListener) -> TcpStream {
     listener.set_nonblocking(true).unwrap();
-    let deadline = Instant::now() + Duration::from_secs(5);
+    let deadline = Instant::now() + Duration::from_secs(20);
     loop {
         match listener.accept() {
             Ok((stream, _)) => {
