@@ -68,6 +68,6 @@ pub fn wait_for_udp(port: u16) {
         })
     };
     let tables = ["/proc/self/net/udp", "/proc/self/net/udp6"];
-    let seen = within(Duration::from_secs(10), || tables.iter().any(|table| has(table)).then_some(()));
+    let seen = within(Duration::from_secs(30), || tables.iter().any(|table| has(table)).then_some(()));
     assert!(seen.is_some(), "nothing listens on UDP port {port}");
 }

@@ -36,7 +36,7 @@ impl Kcptun {
         let mut command = command("kcptun-client", link, log);
         command.args(["--localaddr", "127.0.0.1:0", "--remoteaddr", &gateway.to_string()]);
         let process = Process(command.spawn().unwrap());
-        let address = within(Duration::from_secs(10), || {
+        let address = within(Duration::from_secs(30), || {
             let mut text = String::new();
             File::open(log).ok()?.read_to_string(&mut text).ok()?;
             let line = text.lines().find_map(|line| line.split_once("listening on: "))?.1;

@@ -1,5 +1,8 @@
 //! What `/metrics` says, read as the Prometheus text format.
 
+/// What a sample's name may have behind that of its metric.
+const PARTS: [&str; 4] = ["", "_bucket", "_sum", "_count"];
+
 /// One scrape.
 #[derive(Clone, Debug)]
 pub struct Metrics {
@@ -12,9 +15,14 @@ impl Metrics {
     }
 
     /// The sum of all samples of `name` whose labels contain each of `labels` (`listener="game"`); zero when
-    /// there is none.
+    /// there is none. A name that the page does not know is a mistake of the test.
     #[must_use]
     pub fn sum(&self, name: &str, labels: &[&str]) -> f64 {
+        let is_known = |line: &str| {
+            let family = line.strip_prefix("# TYPE ").and_then(|rest| rest.split(' ').next());
+            family.and_then(|family| name.strip_prefix(family)).is_some_and(|part| PARTS.contains(&part))
+        };
+        assert!(self.text.lines().any(is_known), "no metric has the name {name}");
         self.samples(name)
             .filter(|(have, _)| labels.iter().all(|label| have.contains(label)))
             .map(|(_, value)| value)
@@ -54,7 +62,7 @@ mod tests {
 
     #[test]
     fn samples_are_found_by_whole_name_and_summed_over_labels() {
-        let text = "# TYPE a gauge\na{l=\"x\",m=\"1\"} 2\na{l=\"y\"} 3\na_total 7\n";
+        let text = "# TYPE a gauge\na{l=\"x\",m=\"1\"} 2\na{l=\"y\"} 3\n# TYPE a_total counter\na_total 7\n";
         let metrics = Metrics::new(text.into());
         assert!((metrics.sum("a", &[]) - 5.0).abs() < f64::EPSILON);
         assert!((metrics.sum("a", &["l=\"x\""]) - 2.0).abs() < f64::EPSILON);

@@ -31,7 +31,7 @@ fn compare(test: &str, zero_copy: &str) {
     let endpoint = Stage::new();
     let haproxy = Haproxy::start(&[endpoint.address()]).unwrap().expect("it is installed");
     // HAProxy was asked whether it listens, and asked the endpoint in turn.
-    while endpoint.accept_within(Duration::from_millis(200)).is_some() {}
+    while endpoint.accept_within(Duration::from_millis(500)).is_some() {}
     let setup = Setup::new().fixed("in", "tcp", &[endpoint.address()], &format!("zero_copy = {zero_copy}"));
     let gate = Gate::start(&setup.text());
     let (mut theirs, mut ours) = (Vec::new(), Vec::new());
@@ -51,7 +51,7 @@ fn dead_reader(to: SocketAddr, endpoint: &Stage) -> usize {
     let mut server = endpoint.accept();
     server.set_nonblocking(true).unwrap();
     let mut sent = 0;
-    while let Some(wrote) = within(Duration::from_millis(300), || server.write(&[0; 1 << 16]).ok()) {
+    while let Some(wrote) = within(Duration::from_millis(500), || server.write(&[0; 1 << 16]).ok()) {
         sent += wrote;
         assert!(sent < 256 << 20, "no end to it");
     }

@@ -17,8 +17,9 @@ use portcullis_tests::shim::{Shim, Weather};
 use portcullis_tests::{Gate, Setup, Site, Table, skip, within};
 
 const BYTES: u64 = 1 << 20;
-/// By when everything of a session is gone once its endpoint has ended.
-const FREED_WITHIN: Duration = Duration::from_secs(5);
+/// By when everything of a session is gone once its endpoint has ended: 5 s, and what a machine with other work
+/// adds; silence would free it after a minute.
+const FREED_WITHIN: Duration = Duration::from_secs(20);
 
 /// A listener whose keys are addresses of endpoints that speak KCP.
 fn to_kcp(setup: Setup, name: &str, protocol: &str, lines: &str, link: &Link) -> Setup {

@@ -74,10 +74,11 @@ fn leave<E>(kcp_go: &KcpGo, config: &str, address: SocketAddr, endpoint: E) {
     let pace = Duration::from_millis(50);
     let ask = Ask::new(LINK, gate.listener("kcpgate"), Work::Messages(1000, 64));
     let clients = kcp_go.start(&Ask { hello: Some(&key), sessions: 20, pace, ..ask });
-    let opened = within(Duration::from_secs(10), || (gate.sockets() >= before + 20).then_some(()));
+    let opened = within(Duration::from_secs(30), || (gate.sockets() >= before + 20).then_some(()));
     assert!(opened.is_some(), "{} sockets of {before} + 20", gate.sockets());
     drop(endpoint);
-    let freed = within(Duration::from_secs(5), || (gate.sockets() <= before).then_some(()));
+    // It takes 5 s, and a machine with other work adds to that; silence would free it after a minute.
+    let freed = within(Duration::from_secs(20), || (gate.sockets() <= before).then_some(()));
     assert!(freed.is_some(), "{} sockets, {before} at the start", gate.sockets());
     drop(clients);
 }

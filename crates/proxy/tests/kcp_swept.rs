@@ -21,6 +21,7 @@ fn a_worker_that_has_closed_a_port_rests_though_datagrams_come_to_it() {
     let client = KcpClient::connect(gate.address(), &KcpOptions::default()).unwrap().into_stream();
     ask(&client);
     gate.handle.stop_accepting();
+    gate.wait_for(|_| gate.handle.left() == 1);
     // To both workers, one of which has nobody there any more.
     let strangers: Vec<UdpSocket> = (0..64).map(|_| UdpSocket::bind("127.0.0.1:0").unwrap()).collect();
     for stranger in &strangers {
