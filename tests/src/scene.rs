@@ -1,10 +1,13 @@
 //! Endpoints that behave in one particular way, and clients' views of the gateway's answers.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::os::fd::OwnedFd;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use portcullis_peers::TcpClient;
+use rustix::net::{AddressFamily, SocketType, bind, getsockname, socket};
 
 use crate::script::{End, read_to_end};
 use crate::within;
@@ -93,10 +96,24 @@ impl Deaf {
     }
 }
 
-/// An address that refuses connections: it was free a moment ago.
+/// An address that refuses connections and datagrams, as long as this process lives: it is kept from others, who
+/// would be given it next.
 #[must_use]
 pub fn refusing() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+    static HELD: Mutex<Vec<(OwnedFd, UdpSocket)>> = Mutex::new(Vec::new());
+    let (address, held) = (0..100).find_map(|_| hold_a_port().ok()).expect("a port of both is free");
+    HELD.lock().unwrap().push(held);
+    address
+}
+
+/// A TCP socket that does not listen, and a UDP socket that hears only one who never speaks, on one port.
+fn hold_a_port() -> std::io::Result<(SocketAddr, (OwnedFd, UdpSocket))> {
+    let stream = socket(AddressFamily::INET, SocketType::STREAM, None)?;
+    bind(&stream, &SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
+    let address = SocketAddr::try_from(getsockname(&stream)?)?;
+    let datagrams = UdpSocket::bind(address)?;
+    datagrams.connect((Ipv4Addr::LOCALHOST, 1))?;
+    Ok((address, (stream, datagrams)))
 }
 
 /// The hello of a key.

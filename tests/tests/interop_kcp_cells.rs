@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use portcullis_peers::{Endpoint, Key, Message, WsClient};
 use portcullis_tests::exam::{self, Mode};
-use portcullis_tests::foreign::free_udp;
 use portcullis_tests::ikcp::Ikcp;
 use portcullis_tests::kcp_go::{Ask, KcpGo, Link, Work};
 use portcullis_tests::kcptun::Kcptun;
@@ -131,7 +130,7 @@ fn a_kcp_client_is_told_failure_when_there_is_no_endpoint_and_never_ok() {
     let gate = Gate::start(&to_kcp(setup, "kcp", "kcp", &link.table(), &link).text());
     // One that refuses, and one that is there and never answers.
     let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
-    let refusing = free_udp();
+    let refusing = scene::refusing();
     for (cell, target) in [("tcp", refusing), ("kcp", refusing), ("kcp", silent.local_addr().unwrap())] {
         let ask = Ask::new(link, gate.listener(cell), Work::Messages(1, 64));
         let report = kcp_go.ask(&Ask { hello: Some(&target.to_string()), sessions: 20, ..ask });

@@ -45,7 +45,7 @@ fn talk(kcp_go: &KcpGo, config: &str, key: &str) {
 #[test]
 fn a_kcp_client_whose_endpoint_is_not_there_is_told_error_and_never_ok() {
     let Some(kcp_go) = KcpGo::have("a_kcp_client_whose_endpoint_is_not_there") else { return };
-    let refusing = portcullis_tests::foreign::free_udp().to_string();
+    let refusing = portcullis_tests::scene::refusing().to_string();
     for config in [with(true, file()), with(false, file())] {
         let gate = Gate::start(&config);
         let ask = Ask::new(LINK, gate.listener("kcpgate"), Work::Messages(1, 64));

@@ -3,8 +3,9 @@
 #![allow(dead_code, reason = "each test program uses a part of this")]
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -12,6 +13,7 @@ use portcullis_core::config::Config;
 use portcullis_core::resolver::Own;
 use portcullis_core::snapshot::Snapshot;
 use portcullis_proxy::{Counts, Event, Parts, ProxyHandle, Running, Sockets, Told, start};
+use rustix::net::{AddressFamily, SocketType, bind, getsockname, socket};
 
 /// A running data plane; dropping it ends every session and waits for the workers.
 pub(crate) struct Gate {
@@ -214,8 +216,20 @@ pub(crate) fn echo() -> SocketAddr {
     address
 }
 
-/// A port on which nobody listens.
+/// A port that refuses connections and datagrams, and that nobody is given as long as this process lives.
 pub(crate) fn closed_port() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap()
+    static HELD: Mutex<Vec<(OwnedFd, UdpSocket)>> = Mutex::new(Vec::new());
+    let (address, held) = (0..100).find_map(|_| hold_a_port().ok()).expect("a port of both is free");
+    HELD.lock().unwrap().push(held);
+    address
+}
+
+/// A TCP socket that does not listen, and a UDP socket that hears only one who never speaks, on one port.
+fn hold_a_port() -> std::io::Result<(SocketAddr, (OwnedFd, UdpSocket))> {
+    let stream = socket(AddressFamily::INET, SocketType::STREAM, None)?;
+    bind(&stream, &SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
+    let address = SocketAddr::try_from(getsockname(&stream)?)?;
+    let datagrams = UdpSocket::bind(address)?;
+    datagrams.connect((Ipv4Addr::LOCALHOST, 1))?;
+    Ok((address, (stream, datagrams)))
 }
