@@ -33,16 +33,18 @@ mod route;
 mod seed;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod tree;
 mod upstream;
 mod write;
 mod ws;
 
-pub use dial::{Dial, Transport};
+pub use dial::{Dial, DialTls, DialWs, ProxyHeader, Transport};
 pub use error::{ConfigError, ConfigErrors};
 pub use kcp::{Kcp, KcpKey, OpenRate};
 pub use parse::{NotNative, effective};
 pub use reference::{reference, schema};
+pub use tls::{CertFiles, ClientAuth, Tls, TlsVersion};
 
 use crate::allow::Allow;
 use crate::endpoint::Endpoint;
@@ -232,8 +234,12 @@ pub struct Listener {
     pub zero_copy: bool,
     /// The congestion control of its sockets; nothing to kcp.
     pub congestion: Congestion,
-    /// WebSocket settings; `Some` exactly when the protocol is `ws`.
+    /// WebSocket settings; `Some` exactly when the protocol is `ws` or `wss`.
     pub ws: Option<Ws>,
+    /// TLS settings; `Some` exactly when the protocol is `tls` or `wss`.
+    pub tls: Option<Arc<Tls>>,
+    /// Peers that must send a PROXY protocol header first, and everyone else is refused; empty = nobody sends one.
+    pub proxy_protocol: Vec<ipnet::IpNet>,
     /// KCP settings; `Some` exactly when the protocol is `kcp`.
     pub kcp: Option<Arc<Kcp>>,
 }
@@ -243,8 +249,12 @@ pub struct Listener {
 pub enum Protocol {
     /// A plain byte stream.
     Tcp,
+    /// A byte stream over TLS.
+    Tls,
     /// RFC 6455 over TCP.
     Ws,
+    /// RFC 6455 over TLS.
+    Wss,
     /// A byte stream over datagrams, as kcp-go and ikcp.c speak it.
     Kcp,
 }
@@ -254,8 +264,11 @@ pub enum Protocol {
 pub enum Hello {
     /// u32 little-endian length, then the key.
     LengthPrefixed,
-    /// In the HTTP upgrade (ws).
+    /// In the HTTP upgrade (ws, wss).
     Header,
+    /// The name that the client asks TLS for (RFC 6066 section 3): with tls after the handshake, with tcp peeked at
+    /// without ending TLS here.
+    Sni,
     /// Not at all: the route names an upstream.
     None,
 }
@@ -299,6 +312,8 @@ pub struct Ws {
     pub max_message: u32,
     /// How often a silent client is pinged.
     pub ping_interval: Duration,
+    /// Peers whose `X-Forwarded-For` names the real client.
+    pub trusted_proxies: Vec<ipnet::IpNet>,
 }
 
 /// How messages and byte streams meet.

@@ -19,6 +19,7 @@ pub mod outcome;
 pub mod resolver;
 pub mod snapshot;
 pub mod ticket;
+pub mod tls;
 pub mod unit;
 pub mod wheel;
 pub mod wire;

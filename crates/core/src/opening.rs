@@ -205,6 +205,7 @@ impl Opening {
             }
             (config::Hello::Header, None) => self.refuse_at_delay(now, now, Reason::HelloMalformed),
             (config::Hello::Header, Some(key)) => self.resolve(now, Some(key)),
+            (config::Hello::Sni, key) => self.resolve(now, key),
             (config::Hello::None, _) => self.resolve(now, None),
         }
     }

@@ -14,6 +14,7 @@ use crate::config::{self, Config};
 use crate::endpoint::Endpoint;
 use crate::name::{ListenerName, RouteName, UpstreamName};
 use crate::resolver::{Own, Resolver, ResolverError};
+use crate::tls;
 use crate::wire::kcp::crypt::Crypt;
 
 mod secret;
@@ -41,6 +42,8 @@ pub struct ListenerPlan {
     pub route: Arc<Route>,
     /// The cipher of its datagrams; `Some` exactly when it speaks kcp.
     pub crypt: Option<Arc<Crypt>>,
+    /// Its certificates; `Some` exactly when it speaks tls or wss.
+    pub tls: Option<Arc<tls::Server>>,
 }
 
 /// A route in force.
@@ -54,6 +57,8 @@ pub struct Route {
     pub dial: config::Dial,
     /// The cipher of `dial`; `Some` exactly when it dials by kcp.
     pub crypt: Option<Arc<Crypt>>,
+    /// Whom it trusts; `Some` exactly when it dials by tls or wss.
+    pub tls: Option<Arc<tls::Client>>,
     /// The upstream that serves resolver `upstream`: the first one named.
     pub default: Option<Arc<Upstream>>,
 }
@@ -65,6 +70,8 @@ pub struct Upstream {
     pub settings: config::Upstream,
     /// The cipher towards its endpoints; `Some` exactly when they speak kcp.
     pub crypt: Option<Arc<Crypt>>,
+    /// Whom it trusts; `Some` exactly when its endpoints speak tls or wss.
+    pub tls: Option<Arc<tls::Client>>,
     endpoints: Vec<Arc<EndpointState>>,
     turn: Arc<RoundRobin>,
 }
@@ -208,8 +215,14 @@ impl Builder<'_> {
             match Resolver::build(route, self.read, before.map(|route| &route.resolver)) {
                 Ok(resolver) => {
                     let default = route.upstreams.first().and_then(|name| upstreams.get(name)).cloned();
-                    let built =
-                        Route { name: name.clone(), resolver, dial: route.dial.clone(), crypt, default };
+                    let built = Route {
+                        name: name.clone(),
+                        resolver,
+                        dial: route.dial.clone(),
+                        crypt,
+                        tls: None,
+                        default,
+                    };
                     routes.insert(name, Arc::new(built));
                 }
                 Err(source) => self.errors.push(SnapshotError::Resolver { route: name, source }),
@@ -226,7 +239,8 @@ impl Builder<'_> {
         for listener in &self.config.listeners {
             let crypt = self.crypt(listener.kcp.as_deref(), || format!("listener `{}`", listener.name));
             if let Some(route) = routes.get(&listener.route) {
-                let plan = ListenerPlan { settings: listener.clone(), route: Arc::clone(route), crypt };
+                let plan =
+                    ListenerPlan { settings: listener.clone(), route: Arc::clone(route), crypt, tls: None };
                 listeners.insert(listener.name.clone(), Arc::new(plan));
             } else if !self.config.routes.iter().any(|route| route.name == listener.route) {
                 let (listener, route) = (listener.name.clone(), listener.route.clone());
@@ -272,7 +286,7 @@ impl Upstream {
             Some(before) if before.settings.endpoints == settings.endpoints => Arc::clone(&before.turn),
             _ => Arc::new(RoundRobin::new(&weights)),
         };
-        Self { settings: settings.clone(), crypt, endpoints: endpoints.collect(), turn }
+        Self { settings: settings.clone(), crypt, tls: None, endpoints: endpoints.collect(), turn }
     }
 
     /// Picks the next endpoint and claims it, passing over those that `tried` names.

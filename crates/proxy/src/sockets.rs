@@ -165,10 +165,8 @@ impl Sockets {
                 Some(group) => Ok(Port::Datagrams(group)),
                 None => Datagrams::bind_group(asked, self.workers).map(|group| Port::Datagrams(group.into())),
             },
-            (Protocol::Tcp | Protocol::Ws, Some(Port::Stream(socket))) => {
-                socket.tune(&tuning).map(|()| Port::Stream(socket))
-            }
-            (Protocol::Tcp | Protocol::Ws, _) => {
+            (_, Some(Port::Stream(socket))) => socket.tune(&tuning).map(|()| Port::Stream(socket)),
+            (Protocol::Tcp | Protocol::Tls | Protocol::Ws | Protocol::Wss, _) => {
                 Listener::bind(asked, &tuning).map(|socket| Port::Stream(Arc::new(socket)))
             }
         }

@@ -1,6 +1,7 @@
 //! How an endpoint is dialled: keys that routes and upstreams share.
 
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use super::kcp::Kcp;
 use super::key::{Key, Reader};
 use super::kind::{Choice, List, Nested, Span, Text, Whole};
 use super::process::{HOUR, SHORTEST};
+use super::tls::CertFiles;
 use super::write::Writer;
 
 const TIMEOUT: Duration = Duration::from_secs(3);
@@ -27,8 +29,48 @@ pub struct Dial {
     pub source: Vec<IpAddr>,
     /// The congestion control of the endpoint's socket; nothing to kcp.
     pub congestion: Congestion,
-    /// What the endpoint speaks.
+    /// What carries the endpoint's bytes.
     pub transport: Transport,
+    /// TLS on top of it; with `Transport::Tcp` only.
+    pub tls: Option<Arc<DialTls>>,
+    /// WebSocket on top of that; with `Transport::Tcp` only.
+    pub ws: Option<Arc<DialWs>>,
+    /// What the endpoint is told of the client before its bytes.
+    pub proxy_protocol: ProxyHeader,
+}
+
+/// How a TLS endpoint is met.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DialTls {
+    /// Who signs its certificate: a file of PEM; `None` = whom this system trusts.
+    pub ca_file: Option<PathBuf>,
+    /// The name its certificate must be for, and that it is asked for; `None` = the host that is dialled.
+    pub server_name: Option<Box<str>>,
+    /// Is its certificate verified?
+    pub verify: bool,
+    /// What is shown to an endpoint that asks for a certificate.
+    pub cert: Option<CertFiles>,
+}
+
+/// How a WebSocket endpoint is met.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DialWs {
+    /// The path, query included.
+    pub path: Box<str>,
+    /// The `Host` header; `None` = the endpoint's address.
+    pub host: Option<Box<str>>,
+    /// Is it told the client's address, as `X-Forwarded-For` and its kin?
+    pub forwarded: bool,
+}
+
+/// What an endpoint is told of the client before its bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ProxyHeader {
+    /// Nothing.
+    #[default]
+    Off,
+    /// A PROXY protocol header of version 2, with TLVs.
+    V2,
 }
 
 impl Dial {
@@ -139,6 +181,9 @@ pub(super) fn read(reader: &Reader<'_>, speaking: &Speaking) -> Dial {
             Speech::Tcp => Transport::Tcp,
             Speech::Kcp => Transport::Kcp(Arc::new(kcp)),
         },
+        tls: None,
+        ws: None,
+        proxy_protocol: ProxyHeader::Off,
     }
 }
 

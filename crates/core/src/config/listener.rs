@@ -226,6 +226,8 @@ pub(super) fn read(reader: &Reader<'_>, routes: &[Known]) -> Option<Listener> {
         congestion: reader.get(&CONGESTION),
         ws: (protocol_known == Protocol::Ws).then(|| ws.settle(!credential)),
         kcp: (protocol_known == Protocol::Kcp).then(|| Arc::new(kcp)),
+        tls: None,
+        proxy_protocol: Vec::new(),
     };
     if credential && listener.kcp.as_deref().is_some_and(kcp::is_clear) {
         let at = if reader.has(KCP.name) { KCP.name } else { PROTOCOL.name };
@@ -246,7 +248,7 @@ pub(super) fn write(writer: &mut Writer<'_>, listener: &Listener, word: Option<W
     writer.put(&OPEN_TIMEOUT, &listener.open_timeout);
     let said = |usual: &str, message: &[u8]| match listener.hello {
         Hello::None => message.is_empty(),
-        Hello::LengthPrefixed | Hello::Header => message == usual.as_bytes(),
+        Hello::LengthPrefixed | Hello::Header | Hello::Sni => message == usual.as_bytes(),
     };
     let success = &listener.success_message;
     writer.put_maybe(&SUCCESS_MESSAGE, success, said(SUCCESS, success));
@@ -285,7 +287,7 @@ fn find_route<'a>(reader: &Reader<'_>, routes: &'a [Known], name: &RouteName) ->
 /// Tells where protocol, hello and resolver do not go together.
 fn agree(reader: &Reader<'_>, protocol: Protocol, hello: Hello, word: Option<Word>) {
     match (protocol, hello) {
-        (Protocol::Tcp | Protocol::Kcp, Hello::Header) => {
+        (Protocol::Tcp | Protocol::Tls | Protocol::Kcp, Hello::Header) => {
             let message = format!("{} has no header for the hello", word_of(protocol));
             let hint = format!(
                 "\"length-prefixed\" or \"none\" with {}; a header comes with protocol \"ws\"",
@@ -293,12 +295,21 @@ fn agree(reader: &Reader<'_>, protocol: Protocol, hello: Hello, word: Option<Wor
             );
             reader.error(HELLO.name, message, hint);
         }
-        (Protocol::Ws, Hello::LengthPrefixed) => {
+        (Protocol::Ws | Protocol::Wss, Hello::LengthPrefixed) => {
             let hint = "\"header\" or \"none\" with ws";
             reader.error(HELLO.name, "ws takes its hello from the upgrade", hint);
         }
-        (Protocol::Tcp | Protocol::Kcp, Hello::LengthPrefixed | Hello::None)
-        | (Protocol::Ws, Hello::Header | Hello::None) => {}
+        (Protocol::Kcp | Protocol::Ws | Protocol::Wss, Hello::Sni) => {
+            let hint = "\"sni\" comes with protocol \"tls\", or with \"tcp\", where it is only looked at";
+            reader.error(
+                HELLO.name,
+                format!("{} has no TLS of the client's to read", word_of(protocol)),
+                hint,
+            );
+        }
+        (Protocol::Tcp | Protocol::Tls, Hello::LengthPrefixed | Hello::None | Hello::Sni)
+        | (Protocol::Kcp, Hello::LengthPrefixed | Hello::None)
+        | (Protocol::Ws | Protocol::Wss, Hello::Header | Hello::None) => {}
     }
     let why = format!("with protocol \"{}\"", word_of(protocol));
     if protocol != Protocol::Ws {
@@ -356,16 +367,16 @@ fn message(reader: &Reader<'_>, key: &Maybe<Text<Box<[u8]>>>, usual: &str, hello
 
 pub(super) fn usual_idle(protocol: Protocol) -> Duration {
     match protocol {
-        Protocol::Tcp => IDLE_TCP,
-        Protocol::Ws => IDLE_WS,
+        Protocol::Tcp | Protocol::Tls => IDLE_TCP,
+        Protocol::Ws | Protocol::Wss => IDLE_WS,
         Protocol::Kcp => IDLE_KCP,
     }
 }
 
 pub(super) fn usual_hello(protocol: Protocol) -> Hello {
     match protocol {
-        Protocol::Tcp | Protocol::Kcp => Hello::LengthPrefixed,
-        Protocol::Ws => Hello::Header,
+        Protocol::Tcp | Protocol::Tls | Protocol::Kcp => Hello::LengthPrefixed,
+        Protocol::Ws | Protocol::Wss => Hello::Header,
     }
 }
 

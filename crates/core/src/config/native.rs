@@ -160,7 +160,7 @@ pub(super) enum Ports {
 impl Ports {
     pub(super) fn of(protocol: Protocol) -> Self {
         match protocol {
-            Protocol::Tcp | Protocol::Ws => Self::Tcp,
+            Protocol::Tcp | Protocol::Tls | Protocol::Ws | Protocol::Wss => Self::Tcp,
             Protocol::Kcp => Self::Udp,
         }
     }

@@ -351,6 +351,9 @@ impl Shared {
                     true => Transport::Kcp(Arc::new(kcp::seed_endpoint())),
                     false => Transport::Tcp,
                 },
+                tls: None,
+                ws: None,
+                proxy_protocol: super::ProxyHeader::Off,
             },
         }
     }
@@ -381,6 +384,8 @@ impl Shared {
             congestion: Congestion::Auto,
             ws: (gate.protocol == Protocol::Ws).then_some(ws),
             kcp: (gate.protocol == Protocol::Kcp).then(|| Arc::new(kcp::seed_listener())),
+            tls: None,
+            proxy_protocol: Vec::new(),
         }
     }
 }

@@ -49,6 +49,7 @@ impl WsKeys {
             framing_down: (FRAMING_DOWN.default)(),
             max_message: (MAX_MESSAGE.default)(),
             ping_interval: (PING_INTERVAL.default)(),
+            trusted_proxies: Vec::new(),
         };
         Self { query: None, rest }
     }
@@ -139,6 +140,7 @@ pub(super) fn read(reader: &Reader<'_>) -> Option<WsKeys> {
         framing_down: reader.get(&FRAMING_DOWN),
         max_message: reader.get(&MAX_MESSAGE),
         ping_interval: reader.get(&PING_INTERVAL),
+        trusted_proxies: Vec::new(),
     };
     Some(WsKeys { query: reader.find(&QUERY), rest })
 }

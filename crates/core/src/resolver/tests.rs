@@ -168,6 +168,9 @@ pub(super) fn route(resolver: config::Resolver, allow: &[&str]) -> config::Route
             source: vec![],
             congestion: Congestion::System,
             transport: config::Transport::Tcp,
+            tls: None,
+            ws: None,
+            proxy_protocol: config::ProxyHeader::Off,
         },
     }
 }
