@@ -12,6 +12,7 @@ mod haproxy;
 mod kcp;
 mod message;
 mod tcp;
+mod tls;
 mod ws;
 
 use std::time::Duration;
@@ -22,7 +23,8 @@ pub use haproxy::Haproxy;
 pub use kcp::{KcpClient, KcpEndpoint, KcpOptions, KcpStream};
 pub use message::{MESSAGE_MAX, read_message, write_message};
 pub use tcp::TcpClient;
-pub use ws::{Key, Message, Upgrade, WsClient, WsEndpoint};
+pub use tls::{Identity, TlsClient, TlsEndpoint, TlsStream, Trust};
+pub use ws::{Key, Message, Upgrade, WsClient, WsEndpoint, WsStream, WssClient};
 
 /// How long a client's single read or write may take before it gives up.
 pub const PATIENCE: Duration = Duration::from_secs(20);

@@ -1,17 +1,28 @@
-//! The WebSocket client and the echo endpoint: RFC 6455 framing of their own, so that a fault of the gateway's
+//! The WebSocket clients and endpoints: RFC 6455 framing of their own, so that a fault of the gateway's
 //! codec cannot hide behind the same fault here.
 
 use std::fmt::Write as _;
 use std::hash::{BuildHasher, RandomState};
-use std::io::{self, Read, Write};
+use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 
+use self::frame::{Masked, frame, parts, read};
+use crate::endpoint::serve::{Bytes, Connection};
 use crate::handshake::{Head, accept_for, invalid};
-use crate::{MESSAGE_MAX, PATIENCE, TcpClient};
+use crate::tls::{TlsClient, TlsStream, Trust};
+use crate::{PATIENCE, TcpClient};
+
+mod endpoint;
+mod frame;
+mod stream;
+
+pub use endpoint::WsEndpoint;
+pub use frame::Message;
+pub use stream::WsStream;
 
 /// How the client says its key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,49 +85,23 @@ impl Upgrade<'_> {
     }
 }
 
-/// What one side says to the other.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Message {
-    /// UTF-8 text.
-    Text(String),
-    /// Bytes.
-    Binary(Vec<u8>),
-    /// A ping; the client answers it by itself before it returns it.
-    Ping(Vec<u8>),
-    /// A pong.
-    Pong(Vec<u8>),
-    /// A close frame with its code, if it carried one.
-    Close(Option<u16>),
-}
-
-/// A client of a `ws` listener.
+/// A client of a `ws` listener, or over TLS of a `wss` listener ([`WssClient`]).
 #[derive(Debug)]
-pub struct WsClient {
-    stream: TcpStream,
+pub struct WsClient<C = TcpStream> {
+    stream: C,
     sub_protocol: Option<String>,
 }
+
+/// A client of a `wss` listener.
+pub type WssClient = WsClient<TlsStream>;
 
 impl WsClient {
     /// Connects and upgrades.
     ///
     /// # Errors
-    /// [`io::ErrorKind::ConnectionRefused`] with the status line when the answer is not 101,
-    /// [`io::ErrorKind::InvalidData`] when it is a 101 that RFC 6455 section 4.1 does not accept, and whatever
-    /// the connection fails with.
+    /// See [`WsClient::upgrade`], and whatever connecting fails with.
     pub fn connect<'a>(gate: SocketAddr, upgrade: impl Into<Upgrade<'a>>) -> io::Result<Self> {
-        let mut stream = TcpClient::connect(gate)?.into_stream();
-        let nonce = STANDARD.encode([random().to_ne_bytes(), random().to_ne_bytes()].concat());
-        let upgrade = upgrade.into();
-        stream.write_all(&[upgrade.head(gate, &nonce).as_bytes(), upgrade.pipelined].concat())?;
-        let head = Head::read(&mut stream)?;
-        if !head.first.starts_with("HTTP/1.1 101 ") {
-            return Err(io::Error::new(io::ErrorKind::ConnectionRefused, head.first));
-        }
-        if head.header("sec-websocket-accept") != Some(&accept_for(&nonce)) {
-            return Err(invalid("a 101 with a wrong Sec-WebSocket-Accept"));
-        }
-        let sub_protocol = head.header("sec-websocket-protocol").map(str::to_owned);
-        Ok(Self { stream, sub_protocol })
+        Self::upgrade(TcpClient::connect(gate)?.into_stream(), gate, upgrade)
     }
 
     /// Connects, upgrades, and returns with the first message: the gateway's answer.
@@ -132,46 +117,11 @@ impl WsClient {
         Ok((client, answer))
     }
 
-    /// The sub-protocol that the gateway selected.
-    #[must_use]
-    pub fn sub_protocol(&self) -> Option<&str> {
-        self.sub_protocol.as_deref()
-    }
-
-    /// Sends one message in one frame.
-    ///
-    /// # Errors
-    /// Whatever writing fails with.
-    pub fn send(&mut self, message: &Message) -> io::Result<()> {
-        let (opcode, payload) = parts(message);
-        self.stream.write_all(&Self::frame(0x80 | opcode, &payload))
-    }
-
-    /// Sends bytes as they are: the way to send what RFC 6455 forbids.
-    ///
-    /// # Errors
-    /// Whatever writing fails with.
-    pub fn send_raw(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.stream.write_all(bytes)
-    }
-
     /// Returns a masked frame whose first byte (FIN, RSV and opcode) is `head`.
     #[must_use]
     pub fn frame(head: u8, payload: &[u8]) -> Vec<u8> {
         let [a, b, c, d, ..] = random().to_ne_bytes();
         frame(head, Some([a, b, c, d]), payload)
-    }
-
-    /// Reads the next message, fragments put together; `None` when the stream ends without a close frame.
-    ///
-    /// # Errors
-    /// [`io::ErrorKind::InvalidData`] when the gateway breaks RFC 6455 or a message is above [`MESSAGE_MAX`].
-    pub fn read(&mut self) -> io::Result<Option<Message>> {
-        let message = read(&mut self.stream, Masked::No)?;
-        if let Some(Message::Ping(payload)) = &message {
-            self.send(&Message::Pong(payload.clone()))?;
-        }
-        Ok(message)
     }
 
     /// Waits until something has come, or the end has, at most for `time`; `false` when nothing has.
@@ -190,168 +140,106 @@ impl WsClient {
             Err(error) => Err(error),
         }
     }
+}
+
+impl WssClient {
+    /// Connects, meets the gateway by TLS, and upgrades.
+    ///
+    /// # Errors
+    /// See [`WsClient::upgrade`] and [`TlsClient::connect`].
+    pub fn connect_tls<'a>(
+        gate: SocketAddr,
+        trust: &Trust,
+        upgrade: impl Into<Upgrade<'a>>,
+    ) -> io::Result<Self> {
+        Self::upgrade(TlsClient::connect(gate, trust)?.into_stream(), gate, upgrade)
+    }
+
+    /// Connects, upgrades, and returns with the first message: the gateway's answer.
+    ///
+    /// # Errors
+    /// See [`WssClient::connect_tls`] and [`WsClient::read`].
+    pub fn open_tls<'a>(
+        gate: SocketAddr,
+        trust: &Trust,
+        upgrade: impl Into<Upgrade<'a>>,
+    ) -> io::Result<(Self, Option<Message>)> {
+        let mut client = Self::connect_tls(gate, trust, upgrade)?;
+        let answer = client.read()?;
+        Ok((client, answer))
+    }
+}
+
+impl<C: Connection> WsClient<C> {
+    /// Upgrades a connection to `gate`.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::ConnectionRefused`] with the status line when the answer is not 101,
+    /// [`io::ErrorKind::InvalidData`] when it is a 101 that RFC 6455 section 4.1 does not accept, and whatever
+    /// the connection fails with.
+    pub fn upgrade<'a>(stream: C, gate: SocketAddr, upgrade: impl Into<Upgrade<'a>>) -> io::Result<Self> {
+        let nonce = STANDARD.encode([random().to_ne_bytes(), random().to_ne_bytes()].concat());
+        let upgrade = upgrade.into();
+        stream.send(&[upgrade.head(gate, &nonce).as_bytes(), upgrade.pipelined].concat())?;
+        let head = Head::read(&mut Bytes(&stream))?;
+        if !head.first.starts_with("HTTP/1.1 101 ") {
+            return Err(io::Error::new(io::ErrorKind::ConnectionRefused, head.first));
+        }
+        if head.header("sec-websocket-accept") != Some(&accept_for(&nonce)) {
+            return Err(invalid("a 101 with a wrong Sec-WebSocket-Accept"));
+        }
+        let sub_protocol = head.header("sec-websocket-protocol").map(str::to_owned);
+        Ok(Self { stream, sub_protocol })
+    }
+
+    /// The sub-protocol that the gateway selected.
+    #[must_use]
+    pub fn sub_protocol(&self) -> Option<&str> {
+        self.sub_protocol.as_deref()
+    }
+
+    /// Sends one message in one frame.
+    ///
+    /// # Errors
+    /// Whatever writing fails with.
+    pub fn send(&mut self, message: &Message) -> io::Result<()> {
+        let (opcode, payload) = parts(message);
+        self.stream.send(&WsClient::frame(0x80 | opcode, &payload))
+    }
+
+    /// Sends bytes as they are: the way to send what RFC 6455 forbids.
+    ///
+    /// # Errors
+    /// Whatever writing fails with.
+    pub fn send_raw(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.stream.send(bytes)
+    }
+
+    /// Reads the next message, fragments put together; `None` when the stream ends without a close frame.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::InvalidData`] when the gateway breaks RFC 6455 or a message is above [`MESSAGE_MAX`].
+    pub fn read(&mut self) -> io::Result<Option<Message>> {
+        let message = read(&mut Bytes(&self.stream), Masked::No)?;
+        if let Some(Message::Ping(payload)) = &message {
+            self.send(&Message::Pong(payload.clone()))?;
+        }
+        Ok(message)
+    }
+
+    /// The connection as a stream of bytes: what is written leaves as binary messages.
+    ///
+    /// What it has read and not given away is lost when it is dropped.
+    #[must_use]
+    pub fn bytes(&self) -> WsStream<'_, C> {
+        WsStream::client(&self.stream)
+    }
 
     /// The connection, for everything else.
     #[must_use]
-    pub fn stream(&self) -> &TcpStream {
+    pub fn stream(&self) -> &C {
         &self.stream
     }
-}
-
-/// The services of a WebSocket endpoint.
-#[derive(Debug)]
-pub struct WsEndpoint;
-
-impl WsEndpoint {
-    /// Upgrades any request and sends back each message; for [`crate::Endpoint::start`].
-    ///
-    /// # Errors
-    /// Whatever the connection fails with, and [`io::ErrorKind::InvalidData`] when the client breaks RFC 6455.
-    pub fn echo(mut stream: &TcpStream) -> io::Result<()> {
-        stream.set_nodelay(true)?;
-        let head = Head::read(&mut stream)?;
-        let nonce = head.header("sec-websocket-key").ok_or_else(|| invalid("no Sec-WebSocket-Key"))?;
-        let answer = format!(
-            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-             Sec-WebSocket-Accept: {}\r\n\r\n",
-            accept_for(nonce)
-        );
-        stream.write_all(answer.as_bytes())?;
-        while let Some(message) = read(&mut stream, Masked::Yes)? {
-            let answer = match message {
-                Message::Ping(payload) => Message::Pong(payload),
-                Message::Pong(_) => continue,
-                other => other,
-            };
-            let (opcode, payload) = parts(&answer);
-            stream.write_all(&frame(0x80 | opcode, None, &payload))?;
-            if matches!(answer, Message::Close(_)) {
-                break;
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Must the frames that are read be masked (section 5.1)?
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Masked {
-    Yes,
-    No,
-}
-
-fn parts(message: &Message) -> (u8, Vec<u8>) {
-    match message {
-        Message::Text(text) => (0x1, text.clone().into_bytes()),
-        Message::Binary(bytes) => (0x2, bytes.clone()),
-        Message::Close(code) => (0x8, code.map(|code| code.to_be_bytes().to_vec()).unwrap_or_default()),
-        Message::Ping(bytes) => (0x9, bytes.clone()),
-        Message::Pong(bytes) => (0xA, bytes.clone()),
-    }
-}
-
-/// Returns one frame (section 5.2); a length takes its shortest form.
-fn frame(head: u8, mask: Option<[u8; 4]>, payload: &[u8]) -> Vec<u8> {
-    let masked = if mask.is_some() { 0x80 } else { 0 };
-    let mut wire = vec![head];
-    match (u8::try_from(payload.len()), u16::try_from(payload.len())) {
-        (Ok(short @ ..=125), _) => wire.push(masked | short),
-        (_, Ok(medium)) => {
-            wire.push(masked | 126);
-            wire.extend(medium.to_be_bytes());
-        }
-        _ => {
-            wire.push(masked | 127);
-            wire.extend((payload.len() as u64).to_be_bytes());
-        }
-    }
-    let key = mask.unwrap_or_default();
-    wire.extend(mask.iter().flatten());
-    wire.extend(payload.iter().zip(key.iter().cycle()).map(|(byte, key)| byte ^ key));
-    wire
-}
-
-/// Reads frames until a message is whole or a control frame comes.
-fn read(from: &mut impl Read, masked: Masked) -> io::Result<Option<Message>> {
-    let mut open: Option<(u8, Vec<u8>)> = None;
-    loop {
-        let Some((head, payload)) =
-            read_frame(from, masked, open.as_ref().map_or(0, |(_, seen)| seen.len()))?
-        else {
-            return Ok(None);
-        };
-        let (fin, opcode) = (head & 0x80 != 0, head & 0x0F);
-        if head & 0x70 != 0 {
-            return Err(invalid("a reserved bit is set"));
-        }
-        match (opcode, fin, open.take()) {
-            (0x8..=0xA, true, None) => return control(opcode, payload).map(Some),
-            // A control frame between fragments would have to be told before the message is whole; the peers
-            // of this room never need that.
-            (0x8..=0xA, ..) => return Err(invalid("a control frame in fragments or between them")),
-            (0x1 | 0x2, false, None) => open = Some((opcode, payload)),
-            (0x1 | 0x2, true, None) => return data(opcode, payload).map(Some),
-            (0x0, fin, Some((first, mut seen))) => {
-                seen.extend(payload);
-                if fin {
-                    return data(first, seen).map(Some);
-                }
-                open = Some((first, seen));
-            }
-            (opcode, ..) => return Err(invalid(format!("opcode {opcode:#x} out of turn"))),
-        }
-    }
-}
-
-/// Reads one frame: its first byte and its unmasked payload.
-fn read_frame(from: &mut impl Read, masked: Masked, before: usize) -> io::Result<Option<(u8, Vec<u8>)>> {
-    let mut head = [0; 2];
-    if from.read(&mut head[..1])? == 0 {
-        return Ok(None);
-    }
-    from.read_exact(&mut head[1..])?;
-    if (head[1] & 0x80 != 0) != (masked == Masked::Yes) {
-        return Err(invalid("masked by the wrong side"));
-    }
-    let length = match head[1] & 0x7F {
-        126 => u64::from(u16::from_be_bytes(read_array(from)?)),
-        127 => u64::from_be_bytes(read_array(from)?),
-        short => u64::from(short),
-    };
-    if length.saturating_add(before as u64) > u64::from(MESSAGE_MAX) {
-        return Err(invalid(format!("a message of {length} bytes and more")));
-    }
-    let key: [u8; 4] = if masked == Masked::Yes { read_array(from)? } else { [0; 4] };
-    let mut payload = Vec::new();
-    if from.take(length).read_to_end(&mut payload)? as u64 != length {
-        return Err(io::ErrorKind::UnexpectedEof.into());
-    }
-    payload.iter_mut().zip(key.iter().cycle()).for_each(|(byte, key)| *byte ^= key);
-    Ok(Some((head[0], payload)))
-}
-
-fn read_array<const N: usize>(from: &mut impl Read) -> io::Result<[u8; N]> {
-    let mut bytes = [0; N];
-    from.read_exact(&mut bytes)?;
-    Ok(bytes)
-}
-
-fn data(opcode: u8, payload: Vec<u8>) -> io::Result<Message> {
-    if opcode == 0x2 {
-        return Ok(Message::Binary(payload));
-    }
-    String::from_utf8(payload).map(Message::Text).map_err(|error| invalid(error.to_string()))
-}
-
-fn control(opcode: u8, payload: Vec<u8>) -> io::Result<Message> {
-    if payload.len() > 125 {
-        return Err(invalid("a control frame above 125 bytes"));
-    }
-    Ok(match (opcode, payload.split_first_chunk::<2>()) {
-        (0x8, code) => Message::Close(code.map(|(code, _)| u16::from_be_bytes(*code))),
-        (0x9, _) => Message::Ping(payload),
-        _ => Message::Pong(payload),
-    })
 }
 
 /// Masking keys and nonces of a peer need to differ, not to be secret.
@@ -404,21 +292,5 @@ mod tests {
         assert!(
             head(Key::SubProtocol("a:1")).contains("\r\nSec-WebSocket-Protocol: server-identify, YTox\r\n")
         );
-    }
-
-    #[test]
-    fn what_the_other_side_may_not_send_is_an_error() {
-        for (wire, why) in [
-            (&b"\x82\x80\0\0\0\0"[..], "masked"),
-            (b"\xC2\x00", "rsv"),
-            (b"\x83\x00", "opcode"),
-            (b"\x80\x00", "continuation first"),
-            (b"\x09\x00", "fragmented ping"),
-            (b"\x81\x01\xFF", "utf-8"),
-            (b"\x82\x7F\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF", "length"),
-        ] {
-            let error = read(&mut &wire[..], Masked::No).unwrap_err();
-            assert_eq!(error.kind(), io::ErrorKind::InvalidData, "{why}");
-        }
     }
 }
