@@ -14,7 +14,7 @@ use crate::config::{self, Config};
 use crate::endpoint::Endpoint;
 use crate::name::{ListenerName, RouteName, UpstreamName};
 use crate::resolver::{Own, Resolver, ResolverError};
-use crate::tls;
+use crate::tls::{self, TlsError};
 use crate::wire::kcp::crypt::Crypt;
 
 mod secret;
@@ -134,6 +134,24 @@ pub enum SnapshotError {
         #[source]
         source: SecretError,
     },
+    /// The certificates of a listener cannot be used, or those who sign the ones of its clients.
+    #[error("listener `{listener}`: `tls`")]
+    Certificates {
+        /// Which listener.
+        listener: ListenerName,
+        /// What is the matter.
+        #[source]
+        source: TlsError,
+    },
+    /// TLS endpoints cannot be met.
+    #[error("{place}: `tls`")]
+    Endpoints {
+        /// Whose endpoints they are.
+        place: Box<str>,
+        /// What is the matter.
+        #[source]
+        source: TlsError,
+    },
     /// A listener names a route that is not there.
     #[error("listener `{listener}` names route `{route}`, which is not there")]
     NoRoute {
@@ -196,8 +214,10 @@ impl Builder<'_> {
     fn upstreams(&mut self) -> BTreeMap<UpstreamName, Arc<Upstream>> {
         let mut upstreams = BTreeMap::new();
         for upstream in &self.config.upstreams {
-            let crypt = self.crypt(upstream.dial.kcp(), || format!("upstream `{}`", upstream.name));
-            let built = Upstream::new(upstream, crypt, self.previous);
+            let place = || format!("upstream `{}`", upstream.name);
+            let crypt = self.crypt(upstream.dial.kcp(), place);
+            let tls = self.client(&upstream.dial, place);
+            let built = Upstream::new(upstream, crypt, tls, self.previous);
             upstreams.insert(upstream.name.clone(), Arc::new(built));
         }
         upstreams
@@ -210,19 +230,15 @@ impl Builder<'_> {
         let mut routes = BTreeMap::new();
         for route in &self.config.routes {
             let before = self.previous.and_then(|previous| previous.routes.get(&route.name));
-            let crypt = self.crypt(route.dial.kcp(), || format!("route `{}`", route.name));
+            let place = || format!("route `{}`", route.name);
+            let crypt = self.crypt(route.dial.kcp(), place);
+            let tls = self.client(&route.dial, place);
             let name = route.name.clone();
             match Resolver::build(route, self.read, before.map(|route| &route.resolver)) {
                 Ok(resolver) => {
                     let default = route.upstreams.first().and_then(|name| upstreams.get(name)).cloned();
-                    let built = Route {
-                        name: name.clone(),
-                        resolver,
-                        dial: route.dial.clone(),
-                        crypt,
-                        tls: None,
-                        default,
-                    };
+                    let built =
+                        Route { name: name.clone(), resolver, dial: route.dial.clone(), crypt, tls, default };
                     routes.insert(name, Arc::new(built));
                 }
                 Err(source) => self.errors.push(SnapshotError::Resolver { route: name, source }),
@@ -238,9 +254,9 @@ impl Builder<'_> {
         let mut listeners = BTreeMap::new();
         for listener in &self.config.listeners {
             let crypt = self.crypt(listener.kcp.as_deref(), || format!("listener `{}`", listener.name));
+            let tls = self.server(listener);
             if let Some(route) = routes.get(&listener.route) {
-                let plan =
-                    ListenerPlan { settings: listener.clone(), route: Arc::clone(route), crypt, tls: None };
+                let plan = ListenerPlan { settings: listener.clone(), route: Arc::clone(route), crypt, tls };
                 listeners.insert(listener.name.clone(), Arc::new(plan));
             } else if !self.config.routes.iter().any(|route| route.name == listener.route) {
                 let (listener, route) = (listener.name.clone(), listener.route.clone());
@@ -248,6 +264,24 @@ impl Builder<'_> {
             }
         }
         listeners
+    }
+
+    /// The certificates of a listener; its tickets stay good.
+    fn server(&mut self, listener: &config::Listener) -> Option<Arc<tls::Server>> {
+        let before = self.previous.and_then(|previous| previous.listener(&listener.name));
+        let before = before.and_then(|before| before.tls.as_deref());
+        let server = tls::Server::build(listener.tls.as_deref()?, self.read, before);
+        let told = |source| {
+            self.errors.push(SnapshotError::Certificates { listener: listener.name.clone(), source });
+        };
+        server.map(Arc::new).map_err(told).ok()
+    }
+
+    /// How TLS endpoints are met; `place` says whose they are.
+    fn client(&mut self, dial: &config::Dial, place: impl Fn() -> String) -> Option<Arc<tls::Client>> {
+        let client = tls::Client::build(dial.tls.as_deref()?, self.read);
+        let told = |source| self.errors.push(SnapshotError::Endpoints { place: place().into(), source });
+        client.map(Arc::new).map_err(told).ok()
     }
 
     /// The cipher that settings ask for; `place` says whose they are.
@@ -269,7 +303,12 @@ fn with_fixed(mut own: Own, config: &Config) -> Own {
 }
 
 impl Upstream {
-    fn new(settings: &config::Upstream, crypt: Option<Arc<Crypt>>, previous: Option<&Snapshot>) -> Self {
+    fn new(
+        settings: &config::Upstream,
+        crypt: Option<Arc<Crypt>>,
+        tls: Option<Arc<tls::Client>>,
+        previous: Option<&Snapshot>,
+    ) -> Self {
         let before = previous.and_then(|previous| previous.upstreams.get(&settings.name));
         let known = |address: &Endpoint| {
             before.and_then(|before| before.endpoints.iter().find(|known| known.address == *address)).cloned()
@@ -286,7 +325,7 @@ impl Upstream {
             Some(before) if before.settings.endpoints == settings.endpoints => Arc::clone(&before.turn),
             _ => Arc::new(RoundRobin::new(&weights)),
         };
-        Self { settings: settings.clone(), crypt, tls: None, endpoints: endpoints.collect(), turn }
+        Self { settings: settings.clone(), crypt, tls, endpoints: endpoints.collect(), turn }
     }
 
     /// Picks the next endpoint and claims it, passing over those that `tried` names.

@@ -68,6 +68,49 @@ fn convert_says_the_same_natively() {
 }
 
 #[test]
+fn every_key_of_tls_ws_endpoints_and_proxy_headers_is_written_as_it_was_read() {
+    let head = |protocol: &str, more: &str| {
+        format!(
+            "[[listener]]\nname = '{protocol}'\nprotocol = '{protocol}'\nbind = 0\nroute = 'open'\n{more}\n"
+        )
+    };
+    let pair = "certs = [{ cert = 'a.pem', key = 'a.key' }, { cert = 'b.pem', key = 'b.key' }]";
+    let listeners = [
+        head("tcp", "proxy_protocol = ['10.0.0.0/8', 'fd00::1']"),
+        head(
+            "tls",
+            &format!(
+                "tls = {{ {pair}, client_auth = 'required', client_ca = 'ca.pem', min_version = '1.3' }}"
+            ),
+        ),
+        head(
+            "wss",
+            &format!(
+                "tls = {{ {pair}, client_auth = 'optional', client_ca = 'ca.pem' }}\nws = {{ trusted_proxies = '10.0.0.1' }}"
+            ),
+        ),
+    ];
+    let ends = [
+        "endpoint = 'tcp'\nproxy_protocol = 'v2'",
+        "endpoint = 'tls'",
+        "endpoint = 'tls'\ntls = { ca_file = 'ca.pem', server_name = 'a.b', cert = 'c.pem', key = 'c.key' }",
+        "endpoint = 'tls'\ntls = { verify = false, server_name = '10.0.0.1' }",
+        "endpoint = 'ws'\nws = { path = '/a?b=${A}', host = '[fd00::1]:80', forwarded = false }",
+        "endpoint = 'wss'\ntls = { ca_file = 'ca.pem' }\nws = { host = 'a.b' }\nproxy_protocol = 'v2'",
+    ];
+    for end in ends {
+        let route = format!("[route.open]\nallow = '10.0.0.0/8:*'\n{end}\n");
+        let upstream = format!("[upstream.a]\nendpoints = [{{ address = 'b:1' }}]\n{end}\n");
+        let text = format!("{}{route}{}", listeners.concat(), upstream.replace("endpoint =", "protocol ="));
+        let first = parse(&text);
+        for again in [first.to_native().unwrap(), config::effective(&text, "file", &env).unwrap()] {
+            let second = Config { warnings: first.warnings.clone(), ..parse(&again) };
+            assert_eq!(second, first, "{again}");
+        }
+    }
+}
+
+#[test]
 fn effective_is_a_config_that_says_the_same() {
     let paths = files("examples", "toml");
     for path in paths.iter().chain([&root().join("config/config.toml")]) {
@@ -112,16 +155,18 @@ fn line() -> impl Strategy<Value = String> {
     let words = |list: &'static str| prop::sample::select(list.split_whitespace().collect::<Vec<_>>());
     let heads = words(
         "[log] [dns] [admin] [limits] [drain] [[listener]] [listener] [listener.ws] [listener.kcp] [route.a] [route.\"\"] [[route]] \
-         [route.a.dns] [route.a.kcp] [upstream.a] [upstream.a.kcp] [tcpgate] [kcpgate] [wsgate] [common]",
+         [route.a.dns] [route.a.kcp] [listener.tls] [route.a.tls] [route.a.ws] [upstream.a.tls] \
+         [upstream.a.ws] [upstream.a] [upstream.a.kcp] [tcpgate] [kcpgate] [wsgate] [common]",
     );
     let keys = words(
         "name protocol bind hello route resolver allow upstreams endpoints ws idle_timeout workers names dns key_file \
          rotate success_message port dial_timeout header_identify listener kcp endpoint preset interval window \
-         send_window crypt key raw_key fec probe open_rate",
+         send_window crypt key raw_key fec probe open_rate tls certs cert client_auth \
+         client_ca min_version verify ca_file server_name path host forwarded proxy_protocol trusted_proxies",
     );
     let values = words(
         "1 -1 0 1e400 nan 0xffffffffffffffffff true [] {} [{}] [[]] 1979-05-27 'a' 'tcp' 'ws' 'kcp' 'none' 'jwt' 'address' \
-         'fast' 'xor' 'aes-128' [10,3] {preset='fast3'} {crypt='xor',key='k'} \
+         'fast' 'xor' 'aes-128' 'tls' 'wss' 'sni' 'v2' '1.3' 'required' '/a' '10.0.0.0/8' {certs=[{cert='c',key='k'}]} {verify=false} [10,3] {preset='fast3'} {crypt='xor',key='k'} \
          '10s' '${A}' '${' '$${' \"\\u0000\" '127.0.0.1:0' ['a'] {a='x'} {a={upstream='b'}} [{address='a:1'}] \
          '10.0.0.0/8:*' 'ä'",
     );

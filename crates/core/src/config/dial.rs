@@ -1,17 +1,21 @@
 //! How an endpoint is dialled: keys that routes and upstreams share.
 
 use std::net::IpAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+
+pub(super) mod tls;
+pub(super) mod ws;
 
 use super::Congestion;
 use super::kcp::Kcp;
 use super::key::{Key, Reader};
-use super::kind::{Choice, List, Nested, Span, Text, Whole};
+use super::kind::{Choice, Kind as _, List, Nested, Span, Text, Whole};
 use super::process::{HOUR, SHORTEST};
-use super::tls::CertFiles;
 use super::write::Writer;
+
+pub use tls::DialTls;
+pub use ws::DialWs;
 
 const TIMEOUT: Duration = Duration::from_secs(3);
 const TRIES: u8 = 3;
@@ -37,30 +41,6 @@ pub struct Dial {
     pub ws: Option<Arc<DialWs>>,
     /// What the endpoint is told of the client before its bytes.
     pub proxy_protocol: ProxyHeader,
-}
-
-/// How a TLS endpoint is met.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DialTls {
-    /// Who signs its certificate: a file of PEM; `None` = whom this system trusts.
-    pub ca_file: Option<PathBuf>,
-    /// The name its certificate must be for, and that it is asked for; `None` = the host that is dialled.
-    pub server_name: Option<Box<str>>,
-    /// Is its certificate verified?
-    pub verify: bool,
-    /// What is shown to an endpoint that asks for a certificate.
-    pub cert: Option<CertFiles>,
-}
-
-/// How a WebSocket endpoint is met.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DialWs {
-    /// The path, query included.
-    pub path: Box<str>,
-    /// The `Host` header; `None` = the endpoint's address.
-    pub host: Option<Box<str>>,
-    /// Is it told the client's address, as `X-Forwarded-For` and its kin?
-    pub forwarded: bool,
 }
 
 /// What an endpoint is told of the client before its bytes.
@@ -149,41 +129,87 @@ pub(super) static CONGESTION: Key<Text<Congestion>> = Key {
 /// What to write in place of `congestion` where KCP is spoken, which has a key of its own.
 pub(super) const OTHER_CONGESTION: &str = "take it out; `kcp = { congestion = true }` slows down for loss";
 
+/// What endpoints are told of the client.
+pub(super) static PROXY_PROTOCOL: Key<Choice<ProxyHeader>> = Key {
+    name: "proxy_protocol",
+    kind: Choice {
+        noun: "PROXY protocol",
+        words: &[("off", ProxyHeader::Off), ("v2", ProxyHeader::V2)],
+        later: &[],
+    },
+    default: || ProxyHeader::Off,
+    doc: "what endpoints are told of the client before its bytes; \"v2\": a PROXY protocol header with its address, \
+          session and identity (ws, wss: a binary message of its own)",
+};
+
 /// What endpoints speak, as a word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Speech {
     Tcp,
+    Tls,
     Kcp,
+    Ws,
+    Wss,
+}
+
+impl Speech {
+    fn of(dial: &Dial) -> Self {
+        match (&dial.transport, &dial.tls, &dial.ws) {
+            (Transport::Kcp(_), _, _) => Self::Kcp,
+            (Transport::Tcp, None, None) => Self::Tcp,
+            (Transport::Tcp, Some(_), None) => Self::Tls,
+            (Transport::Tcp, None, Some(_)) => Self::Ws,
+            (Transport::Tcp, Some(_), Some(_)) => Self::Wss,
+        }
+    }
+
+    fn has_tls(self) -> bool {
+        matches!(self, Self::Tls | Self::Wss)
+    }
+
+    fn has_ws(self) -> bool {
+        matches!(self, Self::Ws | Self::Wss)
+    }
 }
 
 /// What endpoints speak.
 pub(super) const SPEECH: Choice<Speech> = Choice {
     noun: "endpoint protocol",
-    words: &[("tcp", Speech::Tcp), ("kcp", Speech::Kcp)],
-    later: &["tls", "ws", "wss"],
+    words: &[
+        ("tcp", Speech::Tcp),
+        ("tls", Speech::Tls),
+        ("kcp", Speech::Kcp),
+        ("ws", Speech::Ws),
+        ("wss", Speech::Wss),
+    ],
+    later: &[],
 };
 
-/// The two keys that say how endpoints speak; a route and an upstream call and describe them differently.
+/// The keys that say how endpoints speak; a route and an upstream call and describe them differently.
 pub(super) struct Speaking {
     pub(super) word: &'static Key<Choice<Speech>>,
     pub(super) kcp: &'static Key<Nested<Kcp>>,
+    pub(super) tls: &'static Key<Nested<DialTls>>,
+    pub(super) ws: &'static Key<Nested<DialWs>>,
 }
 
 /// Reads the keys.
 pub(super) fn read(reader: &Reader<'_>, speaking: &Speaking) -> Dial {
-    let kcp = reader.get(speaking.kcp);
+    // Every table is read, so that every error in it is told.
+    let (kcp, tls, ws) = (reader.get(speaking.kcp), reader.get(speaking.tls), reader.get(speaking.ws));
+    let speech = reader.get(speaking.word);
     Dial {
         connect_timeout: reader.get(&CONNECT_TIMEOUT),
         attempts: reader.get(&ATTEMPTS),
         source: reader.get(&SOURCE),
         congestion: reader.get(&CONGESTION),
-        transport: match reader.get(speaking.word) {
-            Speech::Tcp => Transport::Tcp,
+        transport: match speech {
+            Speech::Tcp | Speech::Tls | Speech::Ws | Speech::Wss => Transport::Tcp,
             Speech::Kcp => Transport::Kcp(Arc::new(kcp)),
         },
-        tls: None,
-        ws: None,
-        proxy_protocol: ProxyHeader::Off,
+        tls: speech.has_tls().then(|| Arc::new(tls)),
+        ws: speech.has_ws().then(|| Arc::new(ws)),
+        proxy_protocol: reader.get(&PROXY_PROTOCOL),
     }
 }
 
@@ -192,27 +218,35 @@ pub(super) fn agree(reader: &Reader<'_>, dial: &Dial, speaking: &Speaking) {
     if reader.is_broken(speaking.word) {
         return;
     }
-    let word = speaking.word.name;
-    match dial.transport {
-        Transport::Tcp => {
-            let hint = format!("take it out, or set `{word} = \"kcp\"`");
-            reader.refuse(&[speaking.kcp.name], &format!("with {word} \"tcp\""), &hint);
-        }
-        Transport::Kcp(_) => {
-            reader.refuse(&[CONGESTION.name], &format!("with {word} \"kcp\""), OTHER_CONGESTION);
-        }
+    let (word, speech) = (speaking.word.name, Speech::of(dial));
+    let why = format!("with {word} {}", SPEECH.show(&speech));
+    let other = |protocol: &str| format!("take it out, or set `{word} = \"{protocol}\"`");
+    if speech == Speech::Kcp {
+        reader.refuse(&[CONGESTION.name], &why, OTHER_CONGESTION);
+    } else {
+        reader.refuse(&[speaking.kcp.name], &why, &other("kcp"));
+    }
+    if !speech.has_tls() {
+        reader.refuse(&[speaking.tls.name], &why, &other(if speech.has_ws() { "wss" } else { "tls" }));
+    }
+    if !speech.has_ws() {
+        reader.refuse(&[speaking.ws.name], &why, &other(if speech.has_tls() { "wss" } else { "ws" }));
     }
 }
 
 /// Writes the keys.
 pub(super) fn write(writer: &mut Writer<'_>, dial: &Dial, speaking: &Speaking) {
-    match &dial.transport {
-        Transport::Tcp => writer.put(speaking.word, &Speech::Tcp),
-        Transport::Kcp(kcp) => {
-            writer.put(speaking.word, &Speech::Kcp);
-            writer.put_nested(speaking.kcp, kcp);
-        }
+    writer.put(speaking.word, &Speech::of(dial));
+    if let Some(kcp) = dial.kcp() {
+        writer.put_nested(speaking.kcp, kcp);
     }
+    if let Some(tls) = &dial.tls {
+        writer.put_nested(speaking.tls, tls);
+    }
+    if let Some(ws) = &dial.ws {
+        writer.put_nested(speaking.ws, ws);
+    }
+    writer.put(&PROXY_PROTOCOL, &dial.proxy_protocol);
     writer.put(&CONNECT_TIMEOUT, &dial.connect_timeout);
     writer.put(&ATTEMPTS, &dial.attempts);
     writer.put(&SOURCE, &dial.source);

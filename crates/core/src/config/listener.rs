@@ -3,18 +3,22 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use ipnet::IpNet;
+
+mod agree;
+
 use super::bind::Bind;
-use super::dial::{CONGESTION, OTHER_CONGESTION};
+use super::dial::CONGESTION;
 use super::kcp::{self, Kcp};
 use super::key::{Key, Maybe, Need, Reader, Section};
 use super::kind::{Choice, Flag, List, Nested, Size, Span, Text, named};
-use super::process::{DAY, HOUR, SHORTEST};
+use super::process::{DAY, HOUR, NETWORK, SHORTEST};
 use super::route::{Known, Word};
+use super::tls::{self, Tls};
 use super::write::Writer;
 use super::ws::{self, WsKeys};
 use super::{Hello, Idle, Listener, Protocol};
 use crate::name::{ListenerName, RouteName};
-use crate::unit::show_duration;
 
 pub(super) const HELLO_WITHIN: Duration = Duration::from_secs(10);
 pub(super) const HELLO_MAX: u32 = 4096;
@@ -48,14 +52,14 @@ pub(super) static SECTION: Section = Section {
         &HALF_CLOSE_TIMEOUT,
         &ZERO_COPY,
         &CONGESTION,
+        &PROXY_PROTOCOL,
+        &TLS,
         &WS,
         &KCP,
     ],
     later: &[
-        "tls",
         "frames",
         "tokens",
-        "proxy_protocol",
         "session_rate",
         "sessions",
         "per_ip",
@@ -75,8 +79,14 @@ static PROTOCOL: Need<Choice<Protocol>> = Need {
     name: "protocol",
     kind: Choice {
         noun: "protocol",
-        words: &[("tcp", Protocol::Tcp), ("ws", Protocol::Ws), ("kcp", Protocol::Kcp)],
-        later: &["tls", "wss"],
+        words: &[
+            ("tcp", Protocol::Tcp),
+            ("tls", Protocol::Tls),
+            ("kcp", Protocol::Kcp),
+            ("ws", Protocol::Ws),
+            ("wss", Protocol::Wss),
+        ],
+        later: &[],
     },
     doc: "what clients speak",
 };
@@ -92,12 +102,14 @@ static HELLO: Maybe<Choice<Hello>> = Maybe {
         words: &[
             ("length-prefixed", Hello::LengthPrefixed),
             ("header", Hello::Header),
+            ("sni", Hello::Sni),
             ("none", Hello::None),
         ],
-        later: &["sni"],
+        later: &[],
     },
-    absent: "\"length-prefixed\" with tcp and kcp, \"header\" with ws",
-    doc: "how a client says where it belongs; \"none\": not at all, the route names an upstream",
+    absent: "\"length-prefixed\" with tcp, tls and kcp, \"header\" with ws and wss",
+    doc: "how a client says where it belongs; \"sni\" (tls, tcp): by the name it asks TLS for, which with tcp is only \
+          looked at and goes on to the endpoint; \"none\": not at all, the route names an upstream",
 };
 static HELLO_TIMEOUT: Key<Span> = Key {
     name: "hello_timeout",
@@ -130,13 +142,13 @@ pub(super) const MESSAGE: Text<Box<[u8]>> = Text {
 static SUCCESS_MESSAGE: Maybe<Text<Box<[u8]>>> = Maybe {
     name: "success_message",
     kind: MESSAGE,
-    absent: "\"ok\"; nothing with hello \"none\"",
+    absent: "\"ok\"; nothing with hello \"sni\" and \"none\"",
     doc: "sent when the endpoint is open; \"\" = nothing",
 };
 static FAILURE_MESSAGE: Maybe<Text<Box<[u8]>>> = Maybe {
     name: "failure_message",
     kind: MESSAGE,
-    absent: "\"error\"; nothing with hello \"none\"",
+    absent: "\"error\"; nothing with hello \"sni\" and \"none\"",
     doc: "sent on any failure, the same for every cause; \"\" = nothing",
 };
 static FAILURE_DELAY: Key<Span> = Key {
@@ -150,7 +162,7 @@ pub(super) static ROUTE: Need<Text<RouteName>> =
 static IDLE_TIMEOUT: Maybe<Span> = Maybe {
     name: "idle_timeout",
     kind: Span::from(SHORTEST, Duration::from_secs(365 * 24 * 3600)),
-    absent: "\"1h\" with tcp, \"1m\" with ws and kcp",
+    absent: "\"1h\" with tcp and tls, \"1m\" with ws, wss and kcp",
     doc: "how long a session may be silent",
 };
 static IDLE: Key<Choice<Idle>> = Key {
@@ -175,11 +187,24 @@ static ZERO_COPY: Key<Flag> = Key {
     default: || true,
     doc: "may bytes go on without a copy of their own? tcp: large flows bypass user space; kcp: payload goes on out of its datagram",
 };
+static PROXY_PROTOCOL: Key<List<Text<IpNet>>> = Key {
+    name: "proxy_protocol",
+    kind: List::or_one(NETWORK),
+    default: Vec::new,
+    doc: "peers that must say first, by a PROXY protocol header of version 1 or 2, whom they speak for; everyone else \
+          is refused; [] = nobody sends one; not with kcp",
+};
+static TLS: Maybe<Nested<Tls>> = Maybe {
+    name: "tls",
+    kind: Nested { section: &tls::SECTION, read: tls::read, write: tls::write },
+    absent: "must be given with tls and wss",
+    doc: "TLS settings, with protocol \"tls\" and \"wss\"",
+};
 static WS: Key<Nested<WsKeys>> = Key {
     name: "ws",
     kind: Nested { section: &ws::SECTION, read: ws::read, write: ws::write },
     default: WsKeys::unwritten,
-    doc: "WebSocket settings, with protocol \"ws\" only",
+    doc: "WebSocket settings, with protocol \"ws\" and \"wss\"",
 };
 static KCP: Key<Nested<Kcp>> = Key {
     name: "kcp",
@@ -194,19 +219,16 @@ pub(super) fn read(reader: &Reader<'_>, routes: &[Known]) -> Option<Listener> {
     let (name, protocol) = (reader.need(&NAME), reader.need(&PROTOCOL));
     let (bind, route) = (reader.need(&BIND), reader.need(&ROUTE));
     let found_hello = reader.find(&HELLO);
-    let (ws, kcp) = (reader.get(&WS), reader.get(&KCP));
-    let known = route.as_ref().and_then(|route| find_route(reader, routes, route));
+    let (tls, ws, kcp) = (reader.find(&TLS), reader.get(&WS), reader.get(&KCP));
+    let known = route.as_ref().and_then(|route| agree::find_route(reader, routes, route));
     let word = known.and_then(|known| known.word);
     let hello = found_hello.unwrap_or(protocol.map_or(Hello::LengthPrefixed, usual_hello));
     if let Some(protocol) = protocol {
-        agree(reader, protocol, hello, word);
+        agree::check(reader, protocol, hello, word);
     }
     let credential = matches!(word, Some(Word::Jwt | Word::Ticket));
-    if credential && ws.wants_query() {
-        let text = "`query = true` puts credentials into URLs, which logs and proxies keep";
-        reader.report.warn(&reader.at(WS.name), text);
-    }
     let protocol_known = protocol?;
+    let wants_query = ws.wants_query();
     let listener = Listener {
         name: name?,
         protocol: protocol_known,
@@ -224,16 +246,15 @@ pub(super) fn read(reader: &Reader<'_>, routes: &[Known]) -> Option<Listener> {
         half_close_timeout: reader.get(&HALF_CLOSE_TIMEOUT),
         zero_copy: reader.get(&ZERO_COPY),
         congestion: reader.get(&CONGESTION),
-        ws: (protocol_known == Protocol::Ws).then(|| ws.settle(!credential)),
+        ws: has_ws(protocol_known).then(|| ws.settle(!credential)),
+        tls: if has_tls(protocol_known) { Some(Arc::new(tls?)) } else { None },
+        proxy_protocol: reader.get(&PROXY_PROTOCOL),
         kcp: (protocol_known == Protocol::Kcp).then(|| Arc::new(kcp)),
-        tls: None,
-        proxy_protocol: Vec::new(),
     };
-    if credential && listener.kcp.as_deref().is_some_and(kcp::is_clear) {
-        let at = if reader.has(KCP.name) { KCP.name } else { PROTOCOL.name };
-        reader.report.warn(&reader.at(at), kcp::CLEAR_CREDENTIAL);
+    if credential {
+        agree::advise_of_credentials(reader, &listener, wants_query);
     }
-    advise(reader, &listener, known);
+    agree::advise(reader, &listener, known);
     Some(listener)
 }
 
@@ -247,8 +268,8 @@ pub(super) fn write(writer: &mut Writer<'_>, listener: &Listener, word: Option<W
     writer.put(&HELLO_MAX_BYTES, &listener.hello_max_bytes);
     writer.put(&OPEN_TIMEOUT, &listener.open_timeout);
     let said = |usual: &str, message: &[u8]| match listener.hello {
-        Hello::None => message.is_empty(),
-        Hello::LengthPrefixed | Hello::Header | Hello::Sni => message == usual.as_bytes(),
+        Hello::None | Hello::Sni => message.is_empty(),
+        Hello::LengthPrefixed | Hello::Header => message == usual.as_bytes(),
     };
     let success = &listener.success_message;
     writer.put_maybe(&SUCCESS_MESSAGE, success, said(SUCCESS, success));
@@ -263,6 +284,10 @@ pub(super) fn write(writer: &mut Writer<'_>, listener: &Listener, word: Option<W
     writer.put(&ZERO_COPY, &listener.zero_copy);
     if listener.kcp.is_none() {
         writer.put(&CONGESTION, &listener.congestion);
+        writer.put(&PROXY_PROTOCOL, &listener.proxy_protocol);
+    }
+    if let Some(tls) = &listener.tls {
+        writer.put_nested_maybe(&TLS, tls);
     }
     if let Some(kcp) = &listener.kcp {
         writer.put_nested(&KCP, kcp);
@@ -273,96 +298,25 @@ pub(super) fn write(writer: &mut Writer<'_>, listener: &Listener, word: Option<W
     }
 }
 
-/// Finds the route a listener names, or tells that there is none.
-fn find_route<'a>(reader: &Reader<'_>, routes: &'a [Known], name: &RouteName) -> Option<&'a Known> {
-    let found = routes.iter().find(|known| known.name == name.as_str());
-    if found.is_none() {
-        let names = routes.iter().map(|known| known.name.as_str());
-        let hint = super::error::suggest(name.as_str(), names);
-        reader.error(ROUTE.name, format!("there is no route `{name}`"), hint);
-    }
-    found
-}
-
-/// Tells where protocol, hello and resolver do not go together.
-fn agree(reader: &Reader<'_>, protocol: Protocol, hello: Hello, word: Option<Word>) {
-    match (protocol, hello) {
-        (Protocol::Tcp | Protocol::Tls | Protocol::Kcp, Hello::Header) => {
-            let message = format!("{} has no header for the hello", word_of(protocol));
-            let hint = format!(
-                "\"length-prefixed\" or \"none\" with {}; a header comes with protocol \"ws\"",
-                word_of(protocol)
-            );
-            reader.error(HELLO.name, message, hint);
-        }
-        (Protocol::Ws | Protocol::Wss, Hello::LengthPrefixed) => {
-            let hint = "\"header\" or \"none\" with ws";
-            reader.error(HELLO.name, "ws takes its hello from the upgrade", hint);
-        }
-        (Protocol::Kcp | Protocol::Ws | Protocol::Wss, Hello::Sni) => {
-            let hint = "\"sni\" comes with protocol \"tls\", or with \"tcp\", where it is only looked at";
-            reader.error(
-                HELLO.name,
-                format!("{} has no TLS of the client's to read", word_of(protocol)),
-                hint,
-            );
-        }
-        (Protocol::Tcp | Protocol::Tls, Hello::LengthPrefixed | Hello::None | Hello::Sni)
-        | (Protocol::Kcp, Hello::LengthPrefixed | Hello::None)
-        | (Protocol::Ws | Protocol::Wss, Hello::Header | Hello::None) => {}
-    }
-    let why = format!("with protocol \"{}\"", word_of(protocol));
-    if protocol != Protocol::Ws {
-        reader.refuse(&[WS.name], &why, "take it out, or set `protocol = \"ws\"`");
-    }
-    if protocol == Protocol::Kcp {
-        reader.refuse(&[CONGESTION.name], &why, OTHER_CONGESTION);
-    } else {
-        reader.refuse(&[KCP.name], &why, "take it out, or set `protocol = \"kcp\"`");
-    }
-    if hello != Hello::None {
-        return;
-    }
-    if let Some(word) = word.filter(|word| *word != Word::Upstream) {
-        let message =
-            format!("hello \"none\" gives no key, and the route's resolver `{}` needs one", word.as_str());
-        reader.error(HELLO.name, message, "a route with `resolver = \"upstream\"`, or another hello");
-    }
-    for key in [&SUCCESS_MESSAGE, &FAILURE_MESSAGE] {
-        if reader.has(key.name) && reader.find(key).is_some_and(|message| !message.is_empty()) {
-            let message = format!("`{}` is never sent with hello \"none\"", key.name);
-            reader.error(key.name, message, "take it out: only the endpoint's bytes reach such a client");
-        }
-    }
-}
-
-/// Tells what runs but may not be meant.
-fn advise(reader: &Reader<'_>, listener: &Listener, route: Option<&Known>) {
-    if let Some((each, attempts)) = route.and_then(|route| route.dial) {
-        let all = each.saturating_mul(u32::from(attempts));
-        if all > listener.open_timeout {
-            let text = format!(
-                "`open_timeout` ({}) ends before {attempts} attempts of {} do; `open_timeout = \"{}\"` lets them",
-                show_duration(listener.open_timeout),
-                show_duration(each),
-                show_duration(all)
-            );
-            reader.report.warn(&reader.at(OPEN_TIMEOUT.name), text);
-        }
-    }
-    if let Some(ws) = listener.ws.as_ref().filter(|ws| ws.ping_interval >= listener.idle_timeout) {
-        let text = format!(
-            "`ping_interval` ({}) is not below `idle_timeout` ({}): silent clients are cut before they are asked",
-            show_duration(ws.ping_interval),
-            show_duration(listener.idle_timeout)
-        );
-        reader.report.warn(&reader.at(IDLE_TIMEOUT.name), text);
-    }
-}
-
 fn message(reader: &Reader<'_>, key: &Maybe<Text<Box<[u8]>>>, usual: &str, hello: Hello) -> Box<[u8]> {
-    let silent = hello == Hello::None;
+    let silent = is_silent(hello);
     reader.find(key).unwrap_or_else(|| if silent { Box::default() } else { usual.as_bytes().into() })
+}
+
+/// Do only the endpoint's bytes reach its clients?
+fn is_silent(hello: Hello) -> bool {
+    match hello {
+        Hello::Sni | Hello::None => true,
+        Hello::LengthPrefixed | Hello::Header => false,
+    }
+}
+
+fn has_tls(protocol: Protocol) -> bool {
+    matches!(protocol, Protocol::Tls | Protocol::Wss)
+}
+
+fn has_ws(protocol: Protocol) -> bool {
+    matches!(protocol, Protocol::Ws | Protocol::Wss)
 }
 
 pub(super) fn usual_idle(protocol: Protocol) -> Duration {
@@ -378,8 +332,4 @@ pub(super) fn usual_hello(protocol: Protocol) -> Hello {
         Protocol::Tcp | Protocol::Tls | Protocol::Kcp => Hello::LengthPrefixed,
         Protocol::Ws | Protocol::Wss => Hello::Header,
     }
-}
-
-fn word_of(protocol: Protocol) -> &'static str {
-    PROTOCOL.kind.words.iter().find(|(_, known)| *known == protocol).map_or("", |(word, _)| word)
 }

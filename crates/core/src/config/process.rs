@@ -5,6 +5,8 @@ use std::num::NonZeroU16;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use ipnet::IpNet;
+
 use super::key::{Key, Reader, Section};
 use super::kind::{Auto, List, Span, Text, Whole};
 use super::write::Writer;
@@ -30,16 +32,22 @@ pub(super) static WORKERS: Key<Auto<Whole<u16>>> = Key {
     default: || None,
     doc: "how many threads relay; \"auto\" = one per core",
 };
-pub(super) static PRIVATE_NETWORKS: Key<List<Text<ipnet::IpNet>>> = Key {
+pub(super) static PRIVATE_NETWORKS: Key<List<Text<IpNet>>> = Key {
     name: "private_networks",
-    kind: List::of(Text {
-        label: "network",
-        example: "10.0.0.0/8",
-        parse: |text| text.parse().map_err(|_| format!("{text:?} is no network")),
-        show: ipnet::IpNet::to_string,
-    }),
+    kind: List::of(NETWORK),
     default: Vec::new,
     doc: "networks counted as near, besides loopback, for `congestion = \"auto\"`",
+};
+
+/// A network, or one address.
+pub(super) const NETWORK: Text<IpNet> = Text {
+    label: "network, or one address",
+    example: "10.0.0.0/8",
+    parse: |text| {
+        let network = text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+        network.map_err(|_| format!("{text:?} is no network"))
+    },
+    show: IpNet::to_string,
 };
 
 pub(super) static DNS: Section =

@@ -3,7 +3,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::dial::{self, ATTEMPTS, CONGESTION, CONNECT_TIMEOUT, SOURCE, SPEECH, Speaking, Speech};
+use super::dial::{
+    self, ATTEMPTS, CONGESTION, CONNECT_TIMEOUT, DialTls, DialWs, PROXY_PROTOCOL, SOURCE, SPEECH, Speaking,
+    Speech, tls, ws,
+};
 use super::kcp::{self, Kcp};
 use super::key::{Key, Maybe, Reader, Section};
 use super::kind::{Choice, List, Map, Nested, Span, Text, free_text, named};
@@ -78,6 +81,9 @@ pub(super) static SECTION: Section = Section {
         &UPSTREAMS,
         &ENDPOINT,
         &KCP,
+        &TLS,
+        &WS,
+        &PROXY_PROTOCOL,
         &CONNECT_TIMEOUT,
         &ATTEMPTS,
         &SOURCE,
@@ -132,7 +138,19 @@ static KCP: Key<Nested<Kcp>> = Key {
     default: kcp::usual_endpoint,
     doc: "KCP settings of these endpoints, with endpoint \"kcp\" only",
 };
-const SPEAKING: Speaking = Speaking { word: &ENDPOINT, kcp: &KCP };
+static TLS: Key<Nested<DialTls>> = Key {
+    name: "tls",
+    kind: Nested { section: &tls::ROUTE, read: tls::read, write: tls::write },
+    default: tls::unwritten,
+    doc: "TLS settings of these endpoints, with endpoint \"tls\" and \"wss\"",
+};
+static WS: Key<Nested<DialWs>> = Key {
+    name: "ws",
+    kind: Nested { section: &ws::ROUTE, read: ws::read, write: ws::write },
+    default: ws::unwritten,
+    doc: "WebSocket settings of these endpoints, with endpoint \"ws\" and \"wss\"",
+};
+const SPEAKING: Speaking = Speaking { word: &ENDPOINT, kcp: &KCP, tls: &TLS, ws: &WS };
 static KEY_FILE: Key<List<Text<PathBuf>>> = Key {
     name: "key_file",
     kind: List::or_one(FILE),
@@ -286,6 +304,9 @@ fn refuse_idle_keys(reader: &Reader<'_>, word: Word) {
             "allow",
             "endpoint",
             "kcp",
+            "tls",
+            "ws",
+            "proxy_protocol",
             "connect_timeout",
             "attempts",
             "source",

@@ -156,6 +156,48 @@ fn native_defaults_depend_on_protocol_hello_and_resolver() {
     assert!(!listener("protocol = 'ws'", sealed).ws.unwrap().query);
     let silent = listener("protocol = 'tcp'\nhello = 'none'", "upstreams = 'u'");
     assert!(silent.success_message.is_empty() && silent.failure_message.is_empty());
+    let certs = "tls = { certs = [{ cert = 'c', key = 'k' }] }";
+    let tls = listener(&format!("protocol = 'tls'\n{certs}"), open);
+    assert_eq!((tls.hello, tls.idle_timeout, &tls.ws), (Hello::LengthPrefixed, listener::IDLE_TCP, &None));
+    let settings = tls.tls.unwrap();
+    assert_eq!((&settings.client_auth, settings.min_version), (&ClientAuth::Off, TlsVersion::V12));
+    let wss = listener(&format!("protocol = 'wss'\n{certs}"), sealed);
+    assert_eq!(
+        (wss.hello, wss.idle_timeout, wss.ws.unwrap().query),
+        (Hello::Header, listener::IDLE_WS, false)
+    );
+    let peeked =
+        listener("protocol = 'tcp'\nhello = 'sni'", "resolver = 'name'\nnames = { a = '10.0.0.1:1' }");
+    assert!(peeked.success_message.is_empty() && peeked.tls.is_none());
+}
+
+#[test]
+fn what_endpoints_speak_is_a_transport_and_what_is_on_top_of_it() {
+    let dial = |lines: &str| {
+        let text = format!(
+            "[[listener]]\nname = 'a'\nprotocol = 'tcp'\nbind = 1\nroute = 'r'\n[route.r]\nallow = '10.0.0.0/8:*'\n{lines}"
+        );
+        parse(&text).unwrap_or_else(|errors| panic!("{errors}")).routes.remove(0).dial
+    };
+    for (word, tls, ws) in [
+        ("tcp", false, false),
+        ("tls", true, false),
+        ("ws", false, true),
+        ("wss", true, true),
+        ("kcp", false, false),
+    ] {
+        let dial = dial(&format!("endpoint = '{word}'"));
+        assert_eq!(
+            (dial.tls.is_some(), dial.ws.is_some(), dial.kcp().is_some()),
+            (tls, ws, word == "kcp"),
+            "{word}"
+        );
+        assert_eq!(dial.proxy_protocol, ProxyHeader::Off);
+    }
+    let usual = dial("endpoint = 'wss'");
+    let want = DialTls { ca_file: None, server_name: None, verify: true, cert: None };
+    assert_eq!(usual.tls.as_deref(), Some(&want));
+    assert_eq!(usual.ws.as_deref(), Some(&DialWs { path: "/".into(), host: None, forwarded: true }));
 }
 
 #[test]
@@ -201,6 +243,29 @@ fn what_runs_but_may_not_be_meant_is_warned_of() {
                 &open[10..]
             ),
             "credentials into URLs",
+        ),
+        (
+            format!("{listener}proxy_protocol = ['10.0.0.0/8', '::/0']\n{open}"),
+            "`proxy_protocol` trusts everyone (::/0)",
+        ),
+        (
+            format!("{listener}ws = {{ trusted_proxies = '0.0.0.0/0' }}\n{open}"),
+            "`trusted_proxies` trusts everyone",
+        ),
+        (format!("{listener}{open}endpoint = 'wss'\ntls = {{ verify = false }}"), "are not verified"),
+        (
+            format!(
+                "{listener}{open}[upstream.u]\nprotocol = 'tls'\nendpoints = [{{ address = '10.0.0.1:1' }}]\ntls.verify = false"
+            ),
+            "are not verified",
+        ),
+        (
+            format!(
+                "{}hello = 'sni'\n[route.r]\nresolver = 'ticket'\nkey_file = 'k'\n{}",
+                listener.replace("'ws'", "'tcp'"),
+                &open[10..]
+            ),
+            "passes in clear",
         ),
     ];
     for (text, want) in rows {
@@ -266,6 +331,17 @@ fn with_key(path: &str, key: &str, value: &str) -> String {
             let head = listener("a", "kcp", "127.0.0.1:1", "r");
             format!("[[listener]]\n{head}kcp = {{ open_rate = {{ {line} }} }}\n")
         }
+        "listener.tls" => {
+            format!("[[listener]]\n{}tls = {{ {line} }}\n", listener("a", "tls", "127.0.0.1:1", "r"))
+        }
+        "listener.tls.certs" => {
+            let head = listener("a", "tls", "127.0.0.1:1", "r");
+            format!("[[listener]]\n{head}tls = {{ certs = [{{ {line} }}] }}\n")
+        }
+        "route.NAME.tls" => format!("[route.a]\nendpoint = 'tls'\ntls = {{ {line} }}"),
+        "upstream.NAME.tls" => format!("[upstream.a]\nprotocol = 'tls'\ntls = {{ {line} }}"),
+        "route.NAME.ws" => format!("[route.a]\nendpoint = 'ws'\nws = {{ {line} }}"),
+        "upstream.NAME.ws" => format!("[upstream.a]\nprotocol = 'ws'\nws = {{ {line} }}"),
         "route.NAME.kcp" => format!("[route.a]\nendpoint = 'kcp'\nkcp = {{ {line} }}"),
         "upstream.NAME.kcp" => format!("[upstream.a]\nprotocol = 'kcp'\nkcp = {{ {line} }}"),
         "[route.NAME]" => format!("[route.a]\n{line}"),

@@ -1,6 +1,9 @@
 //! `[upstream.NAME]`: a named set of endpoints.
 
-use super::dial::{self, ATTEMPTS, CONGESTION, CONNECT_TIMEOUT, SOURCE, SPEECH, Speaking, Speech};
+use super::dial::{
+    self, ATTEMPTS, CONGESTION, CONNECT_TIMEOUT, DialTls, DialWs, PROXY_PROTOCOL, SOURCE, SPEECH, Speaking,
+    Speech, tls, ws,
+};
 use super::kcp::{self, Kcp};
 use super::key::{Key, Need, Reader, Section};
 use super::kind::{Choice, List, Nested, Text, Whole};
@@ -14,7 +17,19 @@ const WEIGHT: u16 = 1;
 pub(super) static SECTION: Section = Section {
     path: "[upstream.NAME]",
     doc: "A named set of endpoints.",
-    rows: &[&PROTOCOL, &KCP, &BALANCE, &CONNECT_TIMEOUT, &ATTEMPTS, &SOURCE, &CONGESTION, &ENDPOINTS],
+    rows: &[
+        &PROTOCOL,
+        &KCP,
+        &TLS,
+        &WS,
+        &PROXY_PROTOCOL,
+        &BALANCE,
+        &CONNECT_TIMEOUT,
+        &ATTEMPTS,
+        &SOURCE,
+        &CONGESTION,
+        &ENDPOINTS,
+    ],
     later: &[
         "health",
         "pool",
@@ -25,9 +40,6 @@ pub(super) static SECTION: Section = Section {
         "panic_threshold",
         "eject",
         "probe",
-        "tls",
-        "ws",
-        "proxy_protocol",
         "discover",
     ],
 };
@@ -39,7 +51,19 @@ static KCP: Key<Nested<Kcp>> = Key {
     default: kcp::usual_endpoint,
     doc: "KCP settings, with protocol \"kcp\" only",
 };
-const SPEAKING: Speaking = Speaking { word: &PROTOCOL, kcp: &KCP };
+static TLS: Key<Nested<DialTls>> = Key {
+    name: "tls",
+    kind: Nested { section: &tls::UPSTREAM, read: tls::read, write: tls::write },
+    default: tls::unwritten,
+    doc: "TLS settings of its endpoints, with protocol \"tls\" and \"wss\"",
+};
+static WS: Key<Nested<DialWs>> = Key {
+    name: "ws",
+    kind: Nested { section: &ws::UPSTREAM, read: ws::read, write: ws::write },
+    default: ws::unwritten,
+    doc: "WebSocket settings of its endpoints, with protocol \"ws\" and \"wss\"",
+};
+const SPEAKING: Speaking = Speaking { word: &PROTOCOL, kcp: &KCP, tls: &TLS, ws: &WS };
 static BALANCE: Key<Choice<Balance>> = Key {
     name: "balance",
     kind: Choice {

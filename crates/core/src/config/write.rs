@@ -84,16 +84,24 @@ impl<'a> Writer<'a> {
 
     /// Writes a section under a key: inline in short form, dotted keys in full, for the comments.
     pub(super) fn put_nested<T>(&mut self, key: &Key<Nested<T>>, value: &T) {
-        let name = key.name;
+        self.nested(key.name, &key.kind, value, Must::IfFilled);
+    }
+
+    /// Writes a section under a key that must be there, as [`Self::put_nested`] does.
+    pub(super) fn put_nested_maybe<T>(&mut self, key: &Maybe<Nested<T>>, value: &T) {
+        self.nested(key.name, &key.kind, value, Must::Always);
+    }
+
+    fn nested<T>(&mut self, name: &'static str, kind: &Nested<T>, value: &T, must: Must) {
         if matches!(self.style, Style::Short) {
-            let shown = key.kind.show(value);
-            self.line(name, &shown, shown == "{}");
+            let shown = kind.show(value);
+            self.line(name, &shown, shown == "{}" && must == Must::IfFilled);
             return;
         }
         self.path.push(name.to_owned());
         let outer = self.prefix.len();
         self.prefix.push_str(&format!("{name}."));
-        (key.kind.write)(self, value);
+        (kind.write)(self, value);
         self.prefix.truncate(outer);
         self.path.pop();
     }

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use ipnet::IpNet;
+
 use super::key::{Key, Maybe, Reader, Section};
 use super::kind::{Choice, Flag, List, Size, Span, Text};
-use super::process::{HOUR, SHORTEST};
+use super::process::{HOUR, NETWORK, SHORTEST};
 use super::write::Writer;
 use super::{Framing, Ws};
 
@@ -49,7 +51,7 @@ impl WsKeys {
             framing_down: (FRAMING_DOWN.default)(),
             max_message: (MAX_MESSAGE.default)(),
             ping_interval: (PING_INTERVAL.default)(),
-            trusted_proxies: Vec::new(),
+            trusted_proxies: (TRUSTED_PROXIES.default)(),
         };
         Self { query: None, rest }
     }
@@ -58,8 +60,18 @@ impl WsKeys {
 pub(super) static SECTION: Section = Section {
     path: "listener.ws",
     doc: "WebSocket settings of a listener.",
-    rows: &[&HEADER, &QUERY, &ORIGINS, &PATHS, &FRAMING_UP, &FRAMING_DOWN, &MAX_MESSAGE, &PING_INTERVAL],
-    later: &["trusted", "trusted_proxies"],
+    rows: &[
+        &HEADER,
+        &QUERY,
+        &ORIGINS,
+        &PATHS,
+        &FRAMING_UP,
+        &FRAMING_DOWN,
+        &MAX_MESSAGE,
+        &PING_INTERVAL,
+        &TRUSTED_PROXIES,
+    ],
+    later: &[],
 };
 static HEADER: Key<Text<Box<str>>> = Key {
     name: "header",
@@ -129,8 +141,16 @@ static PING_INTERVAL: Key<Span> = Key {
     default: || PING,
     doc: "how often a silent client is pinged",
 };
+static TRUSTED_PROXIES: Key<List<Text<IpNet>>> = Key {
+    name: "trusted_proxies",
+    kind: List::or_one(NETWORK),
+    default: Vec::new,
+    doc: "peers whose `X-Forwarded-For` names the real client",
+};
 
 pub(super) fn read(reader: &Reader<'_>) -> Option<WsKeys> {
+    let trusted_proxies = reader.get(&TRUSTED_PROXIES);
+    warn_of_everyone(reader, TRUSTED_PROXIES.name, &trusted_proxies);
     let rest = Ws {
         header: reader.get(&HEADER),
         query: true,
@@ -140,7 +160,7 @@ pub(super) fn read(reader: &Reader<'_>) -> Option<WsKeys> {
         framing_down: reader.get(&FRAMING_DOWN),
         max_message: reader.get(&MAX_MESSAGE),
         ping_interval: reader.get(&PING_INTERVAL),
-        trusted_proxies: Vec::new(),
+        trusted_proxies,
     };
     Some(WsKeys { query: reader.find(&QUERY), rest })
 }
@@ -159,6 +179,18 @@ pub(super) fn write(writer: &mut Writer<'_>, keys: &WsKeys) {
     writer.put(&FRAMING_DOWN, &ws.framing_down);
     writer.put(&MAX_MESSAGE, &ws.max_message);
     writer.put(&PING_INTERVAL, &ws.ping_interval);
+    writer.put(&TRUSTED_PROXIES, &ws.trusted_proxies);
+}
+
+/// Tells a list of peers that leaves nobody out: any client may then say that it is another.
+pub(super) fn warn_of_everyone(reader: &Reader<'_>, key: &str, peers: &[IpNet]) {
+    if let Some(all) = peers.iter().find(|peer| peer.prefix_len() == 0) {
+        let text = format!(
+            "`{key}` trusts everyone ({all}): any client may say that it comes from another address; \
+             name the proxies in front only"
+        );
+        reader.report.warn(&reader.at(key), text);
+    }
 }
 
 /// A token of RFC 9110 section 5.6.2 that the upgrade does not need for itself; lower case.
