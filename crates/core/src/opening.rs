@@ -84,6 +84,8 @@ pub enum DialError {
     Timeout,
     /// There is no way there, or no port to go from.
     Unreachable,
+    /// Its certificate is not accepted.
+    Untrusted,
     /// There is no endpoint to try.
     NoEndpoint,
     /// This process has no file left for it.
@@ -96,6 +98,7 @@ impl From<DialError> for Reason {
             DialError::Refused => Reason::DialRefused,
             DialError::Timeout => Reason::DialTimeout,
             DialError::Unreachable => Reason::DialUnreachable,
+            DialError::Untrusted => Reason::DialUntrusted,
             DialError::NoEndpoint => Reason::NoEndpoint,
             DialError::Overload => Reason::Overload,
         }
@@ -203,9 +206,10 @@ impl Opening {
                 *reader = Some(HelloReader::new(self.terms.hello_max_bytes));
                 Action::Read(size_of::<u32>() + self.terms.hello_max_bytes as usize)
             }
-            (config::Hello::Header, None) => self.refuse_at_delay(now, now, Reason::HelloMalformed),
-            (config::Hello::Header, Some(key)) => self.resolve(now, Some(key)),
-            (config::Hello::Sni, key) => self.resolve(now, key),
+            (config::Hello::Header | config::Hello::Sni, None) => {
+                self.refuse_at_delay(now, now, Reason::HelloMalformed)
+            }
+            (config::Hello::Header | config::Hello::Sni, Some(key)) => self.resolve(now, Some(key)),
             (config::Hello::None, _) => self.resolve(now, None),
         }
     }
@@ -270,7 +274,9 @@ impl Opening {
 
     fn handle_dial_failed(&mut self, now: Tick, error: DialError) -> Action {
         let Stage::Dialling { hello, until, left, plan, .. } = self.stage else { return Action::Wait };
-        let worth_another = left > 0 && now < until && error != DialError::NoEndpoint;
+        // A certificate is no better a moment later.
+        let is_final = error == DialError::NoEndpoint || (plan.same && error == DialError::Untrusted);
+        let worth_another = left > 0 && now < until && !is_final;
         match error {
             _ if worth_another && plan.same && error != DialError::Timeout => {
                 self.stage = Stage::Pausing { hello, until, again: now.after(REDIAL_PAUSE), left, plan };
@@ -280,9 +286,11 @@ impl Opening {
                 self.dial(now, Stage::Dialling { hello, until, attempt_until: now, left, plan })
             }
             DialError::Timeout => self.refuse(Reason::DialTimeout),
-            DialError::Refused | DialError::Unreachable | DialError::NoEndpoint | DialError::Overload => {
-                self.refuse_at_delay(now, hello, error.into())
-            }
+            DialError::Refused
+            | DialError::Unreachable
+            | DialError::Untrusted
+            | DialError::NoEndpoint
+            | DialError::Overload => self.refuse_at_delay(now, hello, error.into()),
         }
     }
 

@@ -88,6 +88,7 @@ impl Io {
     /// Reads the clock and renews what is rationed by the turn.
     pub(crate) fn begin_turn(&mut self) {
         self.now = self.clock.now();
+        self.lent.now = self.now;
         self.expensive = EXPENSIVE;
     }
 

@@ -6,6 +6,7 @@
 
 mod kcp;
 mod open;
+mod tls;
 mod wire;
 mod ws;
 
@@ -14,6 +15,8 @@ use std::mem;
 
 use portcullis_core::config;
 use portcullis_core::outcome::Reason;
+use portcullis_core::snapshot::ListenerPlan;
+use portcullis_core::tls::subject;
 use portcullis_core::wire::http_upgrade::UpgradeReader;
 use portcullis_core::wire::ws::{Opcode, header as ws_header};
 use portcullis_sys::epoll::{Event, Poller};
@@ -21,7 +24,9 @@ use portcullis_sys::socket::Socket;
 
 use crate::ring::{Lent, Ring};
 pub(crate) use kcp::{ASK_AFTER, Kcp, Newcomer, Terms};
-pub(crate) use open::{Established, Opened, message};
+use open::Stage;
+pub(crate) use open::{Established, Onward, Opened, message};
+use tls::Tls;
 use wire::Wire;
 pub(crate) use ws::Ws;
 
@@ -33,6 +38,7 @@ pub(crate) struct Leg {
     ring: Option<Box<Ring>>,
     unread: Option<Box<Unread>>,
     state: State,
+    stage: Stage,
 }
 
 /// Bytes that were read too far, and how many of them were received since.
@@ -120,15 +126,30 @@ impl Leg {
         Self::on(Wire::Tcp(socket))
     }
 
+    /// A leg on such a socket on which TLS is about to be spoken.
+    pub(crate) fn tls(socket: Socket) -> Self {
+        Self::on(Wire::Tls(Box::new(Tls::new(socket))))
+    }
+
     fn on(wire: Wire) -> Self {
-        Self { wire, codec: Codec::Raw, ring: None, unread: None, state: State::default() }
+        Self {
+            wire,
+            codec: Codec::Raw,
+            ring: None,
+            unread: None,
+            state: State::default(),
+            stage: Stage::default(),
+        }
     }
 
     /// A leg on a connection that a client made. Where a client speaks first it has often done so already.
-    pub(crate) fn accepted(socket: Socket, settings: &config::Listener) -> Self {
+    pub(crate) fn accepted(socket: Socket, plan: &ListenerPlan) -> Self {
+        let settings = &plan.settings;
         let codec = if settings.ws.is_some() { Codec::Upgrading(Box::default()) } else { Codec::Raw };
-        let state = State { may_read: settings.hello != config::Hello::None, ..State::default() };
-        Self { codec, state, ..Self::tcp(socket) }
+        let speaks_first = plan.tls.is_some() || settings.hello != config::Hello::None;
+        let state = State { may_read: speaks_first, ..State::default() };
+        let leg = if plan.tls.is_some() { Self::tls(socket) } else { Self::tcp(socket) };
+        Self { codec, state, ..leg }
     }
 
     /// Watches the transport under `token`.
@@ -152,6 +173,12 @@ impl Leg {
         if !unread.is_empty() {
             self.unread = Some(Box::new(Unread { bytes: unread, received: 0 }));
         }
+    }
+
+    /// What was given back and not received again: the first wire bytes of what is begun now.
+    fn take_unread(&mut self) -> Vec<u8> {
+        let unread = self.unread.take();
+        unread.map_or_else(Vec::new, |unread| unread.bytes.into_vec().split_off(unread.received))
     }
 
     /// The codec.
@@ -179,7 +206,8 @@ impl Leg {
 
     /// Might there be something to read?
     pub(crate) fn may_read(&self) -> bool {
-        (self.state.may_read || self.unread.is_some()) && !self.has_ended()
+        let held = matches!(&self.wire, Wire::Tls(tls) if tls.holds());
+        (self.state.may_read || self.unread.is_some() || held) && !self.has_ended()
     }
 
     /// Has the peer ended its direction, with everything before it read?
@@ -240,8 +268,9 @@ impl Leg {
         self.state.may_read = self.state.end_queued;
     }
 
-    /// Reads wire bytes into `buffer`.
-    pub(crate) fn receive(&mut self, buffer: &mut [u8]) -> Received {
+    /// Reads bytes of the stream into `buffer`; what they are to the codec is not looked at. What the transport
+    /// has to answer is sent.
+    pub(crate) fn receive(&mut self, buffer: &mut [u8], lent: &mut Lent) -> Received {
         if let Some(unread) = &mut self.unread {
             let left = &unread.bytes[unread.received..];
             let count = left.len().min(buffer.len());
@@ -251,6 +280,9 @@ impl Leg {
                 self.unread = None;
             }
             return Received::Some(count);
+        }
+        if self.is_sealed() {
+            return self.receive_sealed(buffer, lent);
         }
         match self.wire.recv(buffer) {
             Ok(0) => {
@@ -292,7 +324,7 @@ impl Leg {
         {
             return received;
         }
-        let received = self.receive(buffer);
+        let received = self.receive(buffer, lent);
         let (Received::Some(count) | Received::Last(count)) = received else { return received };
         let Codec::Ws(ws) = &mut self.codec else {
             if count > 0 {
@@ -334,8 +366,8 @@ impl Leg {
 
     /// Reads once and drops what came, until the peer has said its own goodbye. A WebSocket's is its close
     /// frame: the server then closes first (RFC 6455 section 7.1.1).
-    pub(crate) fn discard(&mut self, buffer: &mut [u8]) -> Received {
-        let received = self.receive(buffer);
+    pub(crate) fn discard(&mut self, buffer: &mut [u8], lent: &mut Lent) -> Received {
+        let received = self.receive(buffer, lent);
         if let (Codec::Ws(ws), Received::Some(count) | Received::Last(count)) = (&mut self.codec, received)
             && ws.hears_close(&mut buffer[..count])
         {
@@ -385,10 +417,13 @@ impl Leg {
         }
     }
 
-    /// Sends bytes as they are, behind what is kept.
+    /// Sends bytes of the stream, behind what is kept.
     pub(crate) fn write_wire(&mut self, parts: [&[u8]; 3], lent: &mut Lent) {
         if self.state.shut || self.state.broken {
             return;
+        }
+        if self.is_sealed() {
+            return self.write_sealed(parts, lent);
         }
         let mut sent = 0;
         if self.ring.is_none() {
@@ -412,7 +447,7 @@ impl Leg {
     /// Sends many pieces of a stream with one call, behind what is kept. A leg without a codec only.
     pub(crate) fn write_run(&mut self, run: &[&[u8]], lent: &mut Lent) {
         let mut sent = 0;
-        if self.ring.is_none() && !self.state.shut && !self.state.broken {
+        if self.ring.is_none() && !self.state.shut && !self.state.broken && !self.is_sealed() {
             sent = match self.wire.send_run(run) {
                 Ok(sent) => sent,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
@@ -445,6 +480,7 @@ impl Leg {
             if let Some(ring) = self.ring.take() {
                 lent.give(ring);
             }
+            self.end_if_due();
         }
         if let Codec::Ws(ws) = &mut self.codec
             && let Some(frame) = ws.take_own()
@@ -467,11 +503,31 @@ impl Leg {
     }
 
     /// Ends our direction. Call when nothing is kept.
-    pub(crate) fn shut(&mut self) {
+    pub(crate) fn shut(&mut self, lent: &mut Lent) {
         if !self.state.shut && !self.state.broken {
-            self.wire.shut_write();
+            if self.is_sealed() {
+                self.shut_sealed(lent);
+            } else {
+                self.wire.shut_write();
+            }
         }
         self.state.shut = true;
+    }
+
+    /// Says the end of a leg that is about to be dropped, where dropping it would not; true: it may be dropped.
+    pub(crate) fn conclude(&mut self, lent: &mut Lent) -> bool {
+        if self.is_sealed() && !self.is_blocked() {
+            self.shut(lent);
+        }
+        !self.is_blocked()
+    }
+
+    /// Who a certificate says that its peer is. It is only of a listener that asks for one, and so verified.
+    pub(crate) fn identity(&self) -> Option<Box<str>> {
+        match &self.wire {
+            Wire::Tls(tls) => tls.certificate().and_then(|shown| subject(shown)).map(Into::into),
+            Wire::Tcp(_) | Wire::Kcp(_) => None,
+        }
     }
 
     /// Bytes written that the peer has not acknowledged yet, those that are kept included.

@@ -1,9 +1,14 @@
 //! Unsent bytes of one direction, and what a worker lends a leg for them.
 
+use portcullis_core::wheel::Tick;
+
 /// A ring's room is kept for the next user only up to this size, in bytes.
 const KEPT_ROOM: usize = 128 * 1024;
 /// At most this many are kept per worker.
 const KEPT_RINGS: usize = 32;
+
+/// Wire bytes that are received at once where they are to be opened, in bytes.
+const SEALED: usize = 64 * 1024;
 
 /// Bytes that a peer had no room for yet, as they go on the wire.
 ///
@@ -38,6 +43,9 @@ pub(crate) struct Lent {
     #[expect(clippy::vec_box, reason = "a leg holds a ring by one pointer, and gives back that very one")]
     rings: Vec<Box<Ring>>,
     scratch: Vec<u8>,
+    sealed: Vec<u8>,
+    /// The moment of this turn.
+    pub(crate) now: Tick,
 }
 
 impl Lent {
@@ -52,6 +60,18 @@ impl Lent {
             scratch.clear();
             self.scratch = scratch;
         }
+    }
+
+    /// Takes room for wire bytes that are to be opened, [`SEALED`] bytes of it.
+    pub(crate) fn sealed(&mut self) -> Vec<u8> {
+        let mut sealed = std::mem::take(&mut self.sealed);
+        sealed.resize(SEALED, 0);
+        sealed
+    }
+
+    /// Gives it back.
+    pub(crate) fn give_sealed(&mut self, sealed: Vec<u8>) {
+        self.sealed = sealed;
     }
 
     /// Takes an empty ring.

@@ -192,7 +192,7 @@ impl Worker {
         for (socket, peer, permit) in arrived {
             let (plan, meter) = (Arc::clone(&door.plan), Arc::clone(&door.meter));
             meter.cell(usize::from(self.io.worker)).accepted.add(1);
-            let client = Leg::accepted(socket, &plan.settings);
+            let client = Leg::accepted(socket, &plan);
             let arrival = Arrival { client, peer, plan, snapshot: Arc::clone(&self.snapshot), meter, permit };
             match self.calmer_worker() {
                 Some(other) => self.io.shared.mailboxes[other].put(Command::Adopt(Box::new(arrival))),

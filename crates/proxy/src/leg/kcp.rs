@@ -355,14 +355,14 @@ impl Leg {
     pub(crate) fn talk(&self) -> Option<&Kcp> {
         match &self.wire {
             Wire::Kcp(kcp) => Some(kcp),
-            Wire::Tcp(_) => None,
+            Wire::Tcp(_) | Wire::Tls(_) => None,
         }
     }
 
     pub(crate) fn talk_mut(&mut self) -> Option<&mut Kcp> {
         match &mut self.wire {
             Wire::Kcp(kcp) => Some(kcp),
-            Wire::Tcp(_) => None,
+            Wire::Tcp(_) | Wire::Tls(_) => None,
         }
     }
 
@@ -407,7 +407,7 @@ impl Leg {
     pub(crate) fn poll_timeout(&self) -> Tick {
         match &self.wire {
             Wire::Kcp(kcp) if !self.state.broken => kcp.talk.poll_timeout().min(kcp.ask_again),
-            Wire::Kcp(_) | Wire::Tcp(_) => Tick::NEVER,
+            Wire::Kcp(_) | Wire::Tcp(_) | Wire::Tls(_) => Tick::NEVER,
         }
     }
 
@@ -426,14 +426,14 @@ impl Leg {
     /// Does nothing have to be waited for any more? A kernel goes on alone; a conversation ends with us.
     pub(crate) fn is_settled(&self) -> bool {
         match &self.wire {
-            Wire::Tcp(_) => self.has_ended(),
+            Wire::Tcp(_) | Wire::Tls(_) => self.has_ended(),
             Wire::Kcp(kcp) => kcp.unacknowledged() == 0,
         }
     }
 
     /// May it be let go once nothing of it is kept here?
     pub(crate) fn may_go(&self) -> bool {
-        matches!(self.wire, Wire::Tcp(_)) || self.is_settled() || self.is_broken()
+        matches!(self.wire, Wire::Tcp(_) | Wire::Tls(_)) || self.is_settled() || self.is_broken()
     }
 
     /// How long a peer is waited for that has not acknowledged everything.

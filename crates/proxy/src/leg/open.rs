@@ -1,22 +1,47 @@
-//! Getting a leg ready: the client's codec, the endpoint's connection, and the gateway's first words.
+//! Getting a leg ready, stage by stage: what may come before TLS, TLS, an upgrade; and the gateway's first words.
 
 use std::io;
+use std::mem;
+use std::sync::Arc;
 
 use portcullis_core::config;
+use portcullis_core::outcome::Reason;
+use portcullis_core::snapshot::ListenerPlan;
 use portcullis_core::wire::http_upgrade::{MAX_HEAD, UpgradeStep};
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
 
 use crate::io::Io;
+use crate::leg::tls::Shaken;
 use crate::leg::{Codec, Leg, Received, Ws, ws};
+
+/// How far a leg has been opened. Client and endpoint go the same way, one hearing what the other says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// Who the client is, told before anything else.
+    #[default]
+    Header,
+    /// The handshake is to begin.
+    Tls,
+    /// The handshake is under way.
+    Shaking,
+    /// The upgrade to another codec.
+    Http,
+    /// Payload may flow.
+    Ready,
+}
 
 /// What opening a client's leg has come to.
 #[derive(Debug)]
 pub(crate) enum Opened {
     /// It waits for more.
     NotYet,
-    /// Transport and codec are ready; the codec may have brought a key.
+    /// It waits for a turn that can afford what comes next.
+    Later,
+    /// Transport and codec are ready; they may have brought a key.
     Ready(Option<Box<str>>),
-    /// The client does not speak the codec; it was told so.
-    Refused,
+    /// The client does not speak it; it was told so.
+    Refused(Reason),
     /// The client ended its direction, or is gone.
     Ended,
 }
@@ -26,20 +51,84 @@ pub(crate) enum Opened {
 pub(crate) enum Established {
     /// It has not answered yet.
     NotYet,
+    /// It waits for a turn that can afford what comes next.
+    Later,
     /// It may be written to.
     Ready,
     /// It is no connection.
     Failed(io::Error),
+    /// It is not whom it should be.
+    Untrusted,
+}
+
+/// What an endpoint is told before it is ready.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Onward {
+    /// How TLS is spoken with it, and the name it is asked for.
+    pub(crate) tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
+}
+
+/// What a stage has come to.
+enum Passed {
+    /// The next may begin.
+    On,
+    NotYet,
+    Later,
+    Refused(Reason),
+    Ended,
 }
 
 impl Leg {
     /// Gets transport and codec of a client's leg ready.
-    pub(crate) fn open(&mut self, settings: &config::Listener, io: &mut Io) -> Opened {
-        let (Codec::Upgrading(_), Some(ws)) = (&self.codec, &settings.ws) else { return Opened::Ready(None) };
+    pub(crate) fn open(&mut self, plan: &ListenerPlan, io: &mut Io) -> Opened {
+        loop {
+            let (passed, next) = match self.stage {
+                Stage::Header => (Passed::On, Stage::Tls),
+                Stage::Tls => match &plan.tls {
+                    Some(tls) => {
+                        let is_http = plan.settings.ws.is_some();
+                        self.begin_server(Arc::clone(if is_http { &tls.http } else { &tls.config }));
+                        (Passed::On, Stage::Shaking)
+                    }
+                    None => (Passed::On, Stage::Http),
+                },
+                Stage::Shaking => (self.shake_client(io), Stage::Http),
+                Stage::Http => return self.upgrade(&plan.settings, io),
+                Stage::Ready => return Opened::Ready(None),
+            };
+            match passed {
+                Passed::On => self.stage = next,
+                Passed::NotYet => return Opened::NotYet,
+                Passed::Later => return Opened::Later,
+                Passed::Refused(reason) => return Opened::Refused(reason),
+                Passed::Ended => return Opened::Ended,
+            }
+        }
+    }
+
+    fn shake_client(&mut self, io: &mut Io) -> Passed {
+        match self.shake(&mut io.expensive, &mut io.lent) {
+            Shaken::Done => Passed::On,
+            Shaken::NotYet => Passed::NotYet,
+            Shaken::Later => Passed::Later,
+            Shaken::Gone => Passed::Ended,
+            Shaken::Failed(_) => {
+                self.codec = Codec::Raw;
+                Passed::Refused(Reason::Handshake)
+            }
+        }
+    }
+
+    /// From an HTTP request to messages, where the listener speaks them.
+    fn upgrade(&mut self, settings: &config::Listener, io: &mut Io) -> Opened {
+        let (Codec::Upgrading(_), Some(ws)) = (&self.codec, &settings.ws) else {
+            self.stage = Stage::Ready;
+            return Opened::Ready(self.asked_name(settings));
+        };
         let rules = ws::rules(ws, settings.hello_max_bytes);
         let mut room = MAX_HEAD;
         while self.may_read() {
-            let count = match self.receive(&mut io.buffer[..room]) {
+            let count = match self.receive(&mut io.buffer[..room], &mut io.lent) {
                 Received::Some(count) | Received::Last(count) => count,
                 Received::Eof | Received::Broken | Received::Violation(_) => return Opened::Ended,
             };
@@ -50,24 +139,55 @@ impl Leg {
                     self.write_wire([&[], &[], &response], &mut io.lent);
                     self.codec = Codec::Ws(Box::new(Ws::new(ws)));
                     self.put_back(surplus);
-                    return Opened::Ready(upgrade.key.unwrap_or_default());
+                    self.stage = Stage::Ready;
+                    let key = upgrade.key.unwrap_or_default();
+                    return Opened::Ready(key.or_else(|| self.asked_name(settings)));
                 }
                 Err(error) => {
                     self.write_wire([&[], &[], error.response()], &mut io.lent);
                     self.codec = Codec::Raw;
-                    return Opened::Refused;
+                    return Opened::Refused(Reason::HelloMalformed);
                 }
             }
         }
         Opened::NotYet
     }
 
+    /// The name that a client asked for in its handshake, where that is its key.
+    fn asked_name(&self, settings: &config::Listener) -> Option<Box<str>> {
+        let is_key = settings.hello == config::Hello::Sni;
+        self.server_name().filter(|_| is_key).map(Into::into)
+    }
+
     /// Gets an endpoint's leg ready, once the poller saw something of it.
-    pub(crate) fn establish(&mut self) -> Established {
+    pub(crate) fn establish(&mut self, onward: &mut Onward, io: &mut Io) -> Established {
         match self.wire.establish(self.state.hung_up) {
-            Ok(true) => Established::Ready,
-            Ok(false) => Established::NotYet,
-            Err(error) => Established::Failed(error),
+            Ok(true) => {}
+            Ok(false) => return Established::NotYet,
+            Err(error) => return Established::Failed(error),
+        }
+        loop {
+            match self.stage {
+                Stage::Header => self.stage = Stage::Tls,
+                Stage::Tls => match mem::take(&mut onward.tls) {
+                    Some((config, name)) => match self.begin_client(config, name) {
+                        Ok(()) => self.stage = Stage::Shaking,
+                        Err(_) => return Established::Untrusted,
+                    },
+                    None => self.stage = Stage::Http,
+                },
+                Stage::Shaking => match self.shake(&mut io.expensive, &mut io.lent) {
+                    Shaken::Done => self.stage = Stage::Http,
+                    Shaken::NotYet => return Established::NotYet,
+                    Shaken::Later => return Established::Later,
+                    Shaken::Gone => return Established::Failed(io::ErrorKind::ConnectionReset.into()),
+                    Shaken::Failed(rustls::Error::InvalidCertificate(_)) => return Established::Untrusted,
+                    // It does not speak TLS, or not with us.
+                    Shaken::Failed(_) => return Established::Failed(io::ErrorKind::ConnectionRefused.into()),
+                },
+                Stage::Http => self.stage = Stage::Ready,
+                Stage::Ready => return Established::Ready,
+            }
         }
     }
 }

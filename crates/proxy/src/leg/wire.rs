@@ -6,6 +6,7 @@ use portcullis_sys::epoll::{Event, Interest, Poller};
 use portcullis_sys::socket::{Socket, Tuning};
 
 use super::kcp::Kcp;
+use super::tls::Tls;
 
 /// The most pieces that one system call takes (IOV_MAX).
 const PARTS: usize = 1024;
@@ -14,6 +15,7 @@ const PARTS: usize = 1024;
 #[derive(Debug)]
 pub(super) enum Wire {
     Tcp(Socket),
+    Tls(Box<Tls>),
     Kcp(Box<Kcp>),
 }
 
@@ -22,23 +24,25 @@ impl Wire {
     pub(super) fn watch(&self, poller: &Poller, token: u64) -> io::Result<()> {
         match self {
             Self::Tcp(socket) => poller.add(socket, token, Interest::Edge),
+            Self::Tls(tls) => poller.add(tls.socket(), token, Interest::Edge),
             Self::Kcp(kcp) => kcp.watch(poller, token),
         }
     }
 
-    /// Reads what is there, at most `buffer.len()` bytes; `Ok(0)` is the peer's end.
+    /// Reads the wire bytes that are there, at most `buffer.len()` bytes; `Ok(0)` is the peer's end.
     pub(super) fn recv(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::Tcp(socket) => socket.recv(buffer),
+            Self::Tls(tls) => tls.socket().recv(buffer),
             Self::Kcp(kcp) => kcp.recv(buffer),
         }
     }
 
-    /// Writes what there is room for, in order, and returns how much that was.
+    /// Writes the wire bytes that there is room for, in order, and returns how much that was.
     pub(super) fn send(&mut self, parts: [&[u8]; 3]) -> io::Result<usize> {
         match (self, parts) {
-            (Self::Tcp(socket), [&[], &[], only]) => socket.send(only),
-            (Self::Tcp(socket), parts) => socket.send_parts(&parts.map(IoSlice::new)),
+            (Self::Tcp(socket), parts) => send(socket, parts),
+            (Self::Tls(tls), parts) => send(tls.socket(), parts),
             (Self::Kcp(kcp), parts) => kcp.send(parts),
         }
     }
@@ -51,6 +55,8 @@ impl Wire {
                 let parts: Vec<_> = run.iter().take(PARTS).map(|part| IoSlice::new(part)).collect();
                 socket.send_parts(&parts)
             }
+            // Not what goes on its wire: a leg never asks it to.
+            Self::Tls(_) => Ok(0),
             Self::Kcp(kcp) => {
                 let mut sent = 0;
                 for part in run {
@@ -64,7 +70,7 @@ impl Wire {
     /// Has it room for at least a byte, as far as that is known without trying?
     pub(super) fn has_room(&self) -> bool {
         match self {
-            Self::Tcp(_) => true,
+            Self::Tcp(_) | Self::Tls(_) => true,
             Self::Kcp(kcp) => kcp.has_room(),
         }
     }
@@ -72,14 +78,14 @@ impl Wire {
     /// How many bytes it takes, as far as that is known without trying.
     pub(super) fn room(&self) -> usize {
         match self {
-            Self::Tcp(_) => usize::MAX,
+            Self::Tcp(_) | Self::Tls(_) => usize::MAX,
             Self::Kcp(kcp) => kcp.room(),
         }
     }
 
     /// Can our direction end while the peer's goes on?
     pub(super) fn can_half_close(&self) -> bool {
-        matches!(self, Self::Tcp(_))
+        matches!(self, Self::Tcp(_) | Self::Tls(_))
     }
 
     /// Ends our direction after what was written.
@@ -87,6 +93,7 @@ impl Wire {
         match self {
             // It fails only on a connection that is gone, which the next read tells too.
             Self::Tcp(socket) => drop(socket.shut_write()),
+            Self::Tls(tls) => drop(tls.socket().shut_write()),
             Self::Kcp(_) => {} // there is no word for it
         }
     }
@@ -95,6 +102,7 @@ impl Wire {
     pub(super) fn unacknowledged(&self) -> usize {
         match self {
             Self::Tcp(socket) => socket.unacknowledged().unwrap_or(0),
+            Self::Tls(tls) => tls.socket().unacknowledged().unwrap_or(0),
             Self::Kcp(kcp) => kcp.unacknowledged(),
         }
     }
@@ -103,6 +111,7 @@ impl Wire {
     pub(super) fn reset(&mut self) {
         match self {
             Self::Tcp(socket) => socket.reset_on_close(),
+            Self::Tls(tls) => tls.socket().reset_on_close(),
             Self::Kcp(_) => {} // the same
         }
     }
@@ -112,6 +121,7 @@ impl Wire {
         match self {
             // It fails only on a connection that is gone, which the next read tells too.
             Self::Tcp(socket) => drop(socket.keep_watch(&Tuning::default())),
+            Self::Tls(tls) => drop(tls.socket().keep_watch(&Tuning::default())),
             Self::Kcp(_) => {} // that is the conversation's own business
         }
     }
@@ -120,6 +130,7 @@ impl Wire {
     pub(super) fn set_congestion(&self, name: &str) -> io::Result<()> {
         match self {
             Self::Tcp(socket) => socket.set_congestion(name),
+            Self::Tls(tls) => tls.socket().set_congestion(name),
             Self::Kcp(_) => Ok(()),
         }
     }
@@ -127,7 +138,7 @@ impl Wire {
     /// Takes note of what the poller saw; true: a break that the leg itself must see to.
     pub(super) fn note(&mut self, event: &Event) -> bool {
         match self {
-            Self::Tcp(_) => true,
+            Self::Tcp(_) | Self::Tls(_) => true,
             Self::Kcp(kcp) => {
                 kcp.note(event);
                 false
@@ -139,8 +150,16 @@ impl Wire {
     pub(super) fn establish(&mut self, decided: bool) -> io::Result<bool> {
         match self {
             Self::Tcp(socket) if decided => socket.take_error().map(|()| true),
-            Self::Tcp(_) => Ok(true),
+            Self::Tls(tls) if decided => tls.socket().take_error().map(|()| true),
+            Self::Tcp(_) | Self::Tls(_) => Ok(true),
             Self::Kcp(kcp) => kcp.establish(),
         }
+    }
+}
+
+fn send(socket: &Socket, parts: [&[u8]; 3]) -> io::Result<usize> {
+    match parts {
+        [&[], &[], only] => socket.send(only),
+        parts => socket.send_parts(&parts.map(IoSlice::new)),
     }
 }

@@ -137,6 +137,7 @@ pub(super) fn close_code(reason: Reason) -> u16 {
         | Reason::HelloEvicted
         | Reason::Unproven
         | Reason::Replaced
+        | Reason::Handshake
         | Reason::HelloMalformed
         | Reason::KeyMalformed
         | Reason::KeyUnknown
@@ -149,6 +150,7 @@ pub(super) fn close_code(reason: Reason) -> u16 {
         | Reason::DialRefused
         | Reason::DialTimeout
         | Reason::DialUnreachable
+        | Reason::DialUntrusted
         | Reason::NoEndpoint
         | Reason::Overload => 1008,
     }

@@ -42,7 +42,7 @@ fn a_bulk_flow_without_a_pipe_keeps_to_its_turn() {
         urgent: false,
     });
     let (_other, mut to) = pair();
-    to.shut(); // it takes everything and keeps nothing
+    to.shut(&mut io.lent); // it takes everything and keeps nothing
     let mut flow = Flow::default();
     let pumped = flow.pump(&mut from, &mut to, true, &mut io);
     let budget = 2 * (READS * BUFFER) as u64;

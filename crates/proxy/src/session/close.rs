@@ -143,19 +143,20 @@ impl Session {
                 && !self.up.holds_bytes()
                 && !self.down.holds_bytes()
                 && endpoint.may_go()
+                && endpoint.conclude(&mut io.lent)
             {
                 self.endpoint = None;
             }
         }
         if !self.client.is_blocked() && !self.down.holds_bytes() {
-            self.client.shut();
+            self.client.shut(&mut io.lent);
         }
         let Phase::Parting(parting) = &mut self.phase else { return Step::Wait };
         let mut reads = PART_READS;
         while self.client.may_read() && parting.left > 0 && reads > 0 {
             reads -= 1;
             let room = parting.left.min(io.buffer.len());
-            let received = self.client.discard(&mut io.buffer[..room]);
+            let received = self.client.discard(&mut io.buffer[..room], &mut io.lent);
             if let (true, Received::Some(count) | Received::Last(count)) = (is_refused, received) {
                 parting.left -= count;
             }

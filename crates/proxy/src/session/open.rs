@@ -11,13 +11,15 @@ use portcullis_core::opening::{Action, DialError, Dialling, Input, Opening, Term
 use portcullis_core::outcome::Reason;
 use portcullis_core::resolver::{Ask, Resolved, Target};
 use portcullis_core::snapshot::{ListenerPlan, Upstream};
+use portcullis_core::tls;
 use portcullis_core::wheel::Tick;
 use portcullis_sys::epoll::Event;
 use portcullis_sys::socket::{Socket, Tuning};
+use rustls::pki_types::ServerName;
 
 use crate::handle::{Asked, NameError, Question};
 use crate::io::Io;
-use crate::leg::{self, Established, Kcp, Leg, Opened, Received, message};
+use crate::leg::{self, Established, Kcp, Leg, Onward, Opened, Received, message};
 use crate::session::{Phase, Session, Step};
 
 /// What a session is while it opens: the machine and what its actions need.
@@ -32,6 +34,10 @@ pub(super) struct Gate {
     awaited: Option<Awaited>,
     serial: u16,
     connected: bool,
+    /// What the endpoint is told before it is ready.
+    onward: Onward,
+    /// The target's name, where the key has one.
+    host: Option<HostName>,
     /// Was an attempt made that may have failed?
     dialled: bool,
 }
@@ -72,6 +78,8 @@ impl Gate {
             awaited: None,
             serial: 0,
             connected: false,
+            onward: Onward::default(),
+            host: None,
             dialled: false,
         }
     }
@@ -110,15 +118,16 @@ impl Session {
             return self.endpoint_decided(io);
         }
         if !gate.greeted {
-            match self.client.open(&self.plan.settings, io) {
+            match self.client.open(&self.plan, io) {
                 Opened::NotYet => {}
+                Opened::Later => return Step::Again,
                 Opened::Ready(key) => {
                     if let Phase::Opening(gate) = &mut self.phase {
                         gate.greeted = true;
                     }
                     return self.feed(Input::ClientOpen(key), io);
                 }
-                Opened::Refused => return self.part(Reason::HelloMalformed, io),
+                Opened::Refused(reason) => return self.part(reason, io),
                 Opened::Ended => return self.feed(Input::ClientEnded, io),
             }
         } else if gate.read_at_most > 0 && gate.is_greeting() && self.client.may_read() {
@@ -164,8 +173,9 @@ impl Session {
     fn read_hello(&mut self, io: &mut Io) -> Step {
         let Phase::Opening(gate) = &mut self.phase else { return Step::Wait };
         let room = gate.read_at_most.min(io.buffer.len());
-        let action = match self.client.receive(&mut io.buffer[..room]) {
+        let action = match self.client.receive(&mut io.buffer[..room], &mut io.lent) {
             Received::Last(0) => return self.feed_due(io),
+            Received::Some(0) => return Step::Again, // what came was none of the hello's
             Received::Some(count) | Received::Last(count) => {
                 gate.machine.handle(io.next_tick(), Input::Bytes(&io.buffer[..count]))
             }
@@ -193,7 +203,7 @@ impl Session {
         let ask = Ask { key: key.as_deref().unwrap_or_default(), client, now: io.clock.wall_now() };
         match plan.route.resolver.resolve(&ask, &self.snapshot.own) {
             Ok(Resolved { target, identity }) => {
-                self.identity = identity;
+                self.identity = identity.or_else(|| self.client.identity());
                 self.aim(target, io)
             }
             Err(refusal) => self.feed(Input::Unresolved(refusal.into()), io),
@@ -280,6 +290,7 @@ impl Session {
         let plan = dialling(&self.plan.route.dial, allowed.len() == 1);
         if let Phase::Opening(gate) = &mut self.phase {
             gate.plan = Plan::Addresses { list: allowed, next: 0 };
+            gate.host = Some(host.clone());
         }
         self.feed(Input::Resolved(plan), io)
     }
@@ -316,10 +327,13 @@ impl Session {
     fn connect(&mut self, address: SocketAddr, io: &mut Io) -> Step {
         let Phase::Opening(gate) = &mut self.phase else { return Step::Wait };
         gate.connected = false;
-        let (dial, crypt) = match &gate.plan {
-            Plan::Upstream { upstream, .. } => (&upstream.settings.dial, &upstream.crypt),
-            Plan::Nothing | Plan::Addresses { .. } => (&self.plan.route.dial, &self.plan.route.crypt),
+        let (dial, crypt, tls) = match &gate.plan {
+            Plan::Upstream { upstream, .. } => (&upstream.settings.dial, &upstream.crypt, &upstream.tls),
+            Plan::Nothing | Plan::Addresses { .. } => {
+                (&self.plan.route.dial, &self.plan.route.crypt, &self.plan.route.tls)
+            }
         };
+        gate.onward = onward(dial, tls.as_deref(), gate.plan.host().or(gate.host.as_ref()), address);
         let turn = self.id.0 / io.shared.mailboxes.len() as u64 + gate.plan.earlier_attempts() as u64;
         let source = source(dial, address, turn);
         gate.dialled = true;
@@ -348,11 +362,18 @@ impl Session {
 
     /// The poller saw the endpoint's socket writable or broken.
     fn endpoint_decided(&mut self, io: &mut Io) -> Step {
-        match self.endpoint.as_mut().map(Leg::establish) {
-            Some(Established::Ready) => self.feed(Input::EndpointOpen, io),
-            Some(Established::Failed(error)) => self.dial_failed(why(&error), io),
-            Some(Established::NotYet) => self.feed_due(io),
-            None => Step::Wait,
+        let (Phase::Opening(gate), Some(endpoint)) = (&mut self.phase, &mut self.endpoint) else {
+            return Step::Wait;
+        };
+        match endpoint.establish(&mut gate.onward, io) {
+            Established::Ready => self.feed(Input::EndpointOpen, io),
+            Established::Failed(error) => self.dial_failed(why(&error), io),
+            Established::Untrusted => self.dial_failed(DialError::Untrusted, io),
+            Established::NotYet => self.feed_due(io),
+            Established::Later => {
+                gate.connected = true;
+                Step::Again
+            }
         }
     }
 
@@ -408,6 +429,17 @@ impl Session {
 }
 
 impl Plan {
+    /// The name of the endpoint that is dialled, where it goes by one.
+    fn host(&self) -> Option<&HostName> {
+        match self {
+            Self::Nothing | Self::Addresses { .. } => None,
+            Self::Upstream { tried, .. } => match &tried.last()?.host {
+                Host::Name(name) => Some(name),
+                Host::Ip(_) => None,
+            },
+        }
+    }
+
     /// Attempts made before this one at the same endpoint, or at these addresses.
     fn earlier_attempts(&self) -> usize {
         match self {
@@ -419,6 +451,17 @@ impl Plan {
             }
         }
     }
+}
+
+/// What an endpoint at `address` is told before it is ready; `host` is the name it goes by.
+fn onward(dial: &Dial, tls: Option<&tls::Client>, host: Option<&HostName>, address: SocketAddr) -> Onward {
+    let tls = tls.map(|tls| {
+        let of_host = || ServerName::try_from(host?.as_str().to_owned()).ok();
+        let name = tls.name.clone().or_else(of_host).unwrap_or_else(|| address.ip().into());
+        let config = if dial.ws.is_some() { &tls.http } else { &tls.config };
+        (Arc::clone(config), name)
+    });
+    Onward { tls }
 }
 
 /// Why a target's name led nowhere.
@@ -450,7 +493,8 @@ fn dial_tcp(
     // A near endpoint needs no large window, and what is queued for a reader that stalls is bounded by it.
     let receive_room = io.near.is_near(address.ip(), config).then_some(NEAR_ROOM);
     let tuning = Tuning { receive_room, ..Tuning::default() };
-    let leg = Leg::tcp(Socket::connect(address, source, &tuning)?);
+    let socket = Socket::connect(address, source, &tuning)?;
+    let leg = if dial.tls.is_some() { Leg::tls(socket) } else { Leg::tcp(socket) };
     if let Some(name) = io.near.congestion(&dial.congestion, address.ip(), config) {
         io.tune(&leg, &name);
     }

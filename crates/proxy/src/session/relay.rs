@@ -130,16 +130,17 @@ impl Session {
         let up_done = client_ended && !self.up.holds_bytes() && !endpoint.is_blocked();
         let down_done = endpoint_ended && !self.down.holds_bytes() && !self.client.is_blocked();
         if up_done && down_done && self.client.can_half_close() {
-            return self.over(first);
+            let said = endpoint.conclude(&mut io.lent) & self.client.conclude(&mut io.lent);
+            return if said { self.over(first) } else { Step::Wait };
         }
         if up_done {
-            endpoint.shut();
+            endpoint.shut(&mut io.lent);
         }
         if !self.client.can_half_close() && (down_done || (client_ended && !self.client.is_blocked())) {
             return self.ws_ended(up_done && down_done, endpoint_ended, io);
         }
         if down_done {
-            self.client.shut();
+            self.client.shut(&mut io.lent);
         }
         Step::Wait
     }
@@ -151,7 +152,7 @@ impl Session {
             return self.part(self.first_end.unwrap_or(Reason::EndpointEnded), io);
         }
         if self.client.has_ended() && !self.client.is_blocked() {
-            self.client.shut();
+            self.client.shut(&mut io.lent);
         }
         Step::Wait
     }
