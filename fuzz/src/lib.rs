@@ -3,7 +3,9 @@
 //! Each body is one file and one row of [`TARGETS`]. The committed corpus is `corpus/<target>/`.
 //! This file is also a module of `crates/core/tests/corpus.rs`, which replays that corpus without a fuzzer.
 
+pub mod client_hello;
 pub mod config;
+pub mod forwarded;
 pub mod hello;
 pub mod http_upgrade;
 pub mod jwt;
@@ -12,6 +14,7 @@ pub mod kcp_fec;
 pub mod kcp_input;
 pub mod kcp_roster;
 pub mod key;
+pub mod proxy_header;
 pub mod ticket;
 pub mod ws_frames;
 
@@ -20,7 +23,9 @@ pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
 pub const TARGETS: &[Target] = &[
+    ("client_hello", client_hello::run),
     ("config", config::run),
+    ("forwarded", forwarded::run),
     ("hello", hello::run),
     ("http_upgrade", http_upgrade::run),
     ("jwt", jwt::run),
@@ -29,6 +34,7 @@ pub const TARGETS: &[Target] = &[
     ("kcp_input", kcp_input::run),
     ("kcp_roster", kcp_roster::run),
     ("key", key::run),
+    ("proxy_header", proxy_header::run),
     ("ticket", ticket::run),
     ("ws_frames", ws_frames::run),
 ];

@@ -73,6 +73,9 @@ pub struct Upgrade {
     pub key: Result<Option<Box<str>>, KeyFault>,
     /// The path as it was sent, without the query.
     pub path: Box<str>,
+    /// The values of `X-Forwarded-For`, in order and joined by commas; empty where there is none. Anybody can write
+    /// them: see [`client`](super::forwarded::client).
+    pub forwarded_for: Box<[u8]>,
 }
 
 /// Why a request is no valid upgrade. Nothing the client sent is repeated.
@@ -162,7 +165,8 @@ impl UpgradeReader {
             Cut::Whole { head, surplus } => {
                 let head = head::Head::read(&head, rules)?;
                 let response = switching(head.accept, head.protocol);
-                let upgrade = Upgrade { key: head.key, path: head.path.into() };
+                let upgrade =
+                    Upgrade { key: head.key, path: head.path.into(), forwarded_for: head.forwarded_for };
                 Ok(UpgradeStep::Done { upgrade, response, surplus: surplus.into() })
             }
         }

@@ -21,6 +21,7 @@ pub(super) struct Head<'b> {
     pub(super) key: Result<Option<Box<str>>, KeyFault>,
     /// The sub-protocol to select, as the client spelled it.
     pub(super) protocol: Option<&'b str>,
+    pub(super) forwarded_for: Box<[u8]>,
 }
 
 impl<'b> Head<'b> {
@@ -46,7 +47,9 @@ impl<'b> Head<'b> {
             return Err(UpgradeError::Path);
         }
         let (key, protocol) = key::find(&fields, query, rules);
-        Ok(Self { accept, path, key, protocol })
+        let forwarded_for: Vec<&[u8]> = fields.all("x-forwarded-for").collect();
+        let forwarded_for = forwarded_for.join(&b","[..]).into();
+        Ok(Self { accept, path, key, protocol, forwarded_for })
     }
 }
 

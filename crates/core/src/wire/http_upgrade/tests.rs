@@ -15,7 +15,7 @@ const RULES: UpgradeRules<'static> =
 #[test]
 fn the_example_of_the_rfc_gets_its_answer() {
     let UpgradeStep::Done { upgrade, response, surplus } = read(PLAIN, &RULES).unwrap() else { panic!() };
-    assert_eq!(upgrade, Upgrade { key: Ok(None), path: "/chat".into() });
+    assert_eq!(upgrade, Upgrade { key: Ok(None), path: "/chat".into(), forwarded_for: Box::default() });
     assert_eq!(
         String::from_utf8(response).unwrap(),
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
@@ -107,7 +107,25 @@ fn a_query_is_not_looked_at_where_the_route_forbids_it() {
     let rules = UpgradeRules { query: false, ..RULES };
     let request = PLAIN.replacen("/chat", "/chat?server-identify=secret", 1);
     let Ok(UpgradeStep::Done { upgrade, .. }) = read(&request, &rules) else { panic!() };
-    assert_eq!(upgrade, Upgrade { key: Ok(None), path: "/chat".into() });
+    assert_eq!(upgrade, Upgrade { key: Ok(None), path: "/chat".into(), forwarded_for: Box::default() });
+}
+
+#[test]
+fn forwarded_addresses_are_told_as_one_list_in_order() {
+    let rows: &[(&[&str], &str)] = &[
+        (&[], ""),
+        (&["X-Forwarded-For: 192.0.2.1, 10.0.0.1"], "192.0.2.1, 10.0.0.1"),
+        (
+            &["x-forwarded-for: 192.0.2.1", "Forwarded: for=1.1.1.1", "X-FORWARDED-FOR: 10.0.0.1"],
+            "192.0.2.1,10.0.0.1",
+        ),
+    ];
+    for (lines, want) in rows {
+        let UpgradeStep::Done { upgrade, .. } = read(&with(lines), &RULES).unwrap() else {
+            panic!("{lines:?}")
+        };
+        assert_eq!(*upgrade.forwarded_for, *want.as_bytes(), "{lines:?}");
+    }
 }
 
 #[test]
@@ -297,7 +315,10 @@ fn both_ends_agree() {
     else {
         panic!()
     };
-    assert_eq!(upgrade, Upgrade { key: Ok(Some("10.0.0.7:9000".into())), path: "/ws".into() });
+    assert_eq!(
+        upgrade,
+        Upgrade { key: Ok(Some("10.0.0.7:9000".into())), path: "/ws".into(), forwarded_for: Box::default() }
+    );
     let wire = [&response[..], b"\x82\x02ok"].concat();
     for cut in 0..wire.len() {
         let mut reader = client::AnswerReader::new(nonce);
