@@ -12,7 +12,7 @@ use crate::foreign::{self, Process};
 use crate::skip;
 
 /// Where Debian's Go packages are.
-const GOPATH: &str = "/usr/share/gocode";
+pub const GOPATH: &str = "/usr/share/gocode";
 
 /// How both sides of a KCP session are set.
 #[derive(Clone, Copy, Debug)]

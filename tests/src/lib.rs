@@ -14,6 +14,7 @@
     reason = "the harness of tests: a panic is how a test fails"
 )]
 
+pub mod browser;
 pub mod crowd;
 pub mod dice;
 mod dns;
