@@ -4,29 +4,32 @@
 //! payload and gives it units of payload, and everything a protocol wants for itself (pongs, closes)
 //! stays inside. Every method makes progress or says why not; none blocks.
 
+mod asking;
 mod kcp;
 mod open;
+mod payload;
 mod tls;
+mod unit;
 mod wire;
 mod ws;
 
 use std::io;
-use std::mem;
 
 use portcullis_core::config;
 use portcullis_core::outcome::Reason;
 use portcullis_core::snapshot::ListenerPlan;
 use portcullis_core::tls::subject;
 use portcullis_core::wire::http_upgrade::UpgradeReader;
-use portcullis_core::wire::ws::{Opcode, header as ws_header};
 use portcullis_sys::epoll::{Event, Poller};
 use portcullis_sys::socket::Socket;
 
 use crate::ring::{Lent, Ring};
+pub(crate) use asking::{Asking, Whose};
 pub(crate) use kcp::{ASK_AFTER, Kcp, Newcomer, Terms};
 use open::Stage;
 pub(crate) use open::{Established, Onward, Opened, message};
 use tls::Tls;
+pub(crate) use unit::{Border, Unit};
 use wire::Wire;
 pub(crate) use ws::Ws;
 
@@ -55,6 +58,8 @@ pub(crate) enum Codec {
     Raw,
     /// An HTTP request that asks for RFC 6455 messages.
     Upgrading(Box<UpgradeReader>),
+    /// Our own request for RFC 6455 messages, and the endpoint's answer.
+    Asking(Box<Asking>),
     /// RFC 6455 messages.
     Ws(Box<Ws>),
 }
@@ -92,33 +97,6 @@ pub(crate) enum Received {
     /// The peer broke its protocol; the codec's word about it waits to be sent.
     Violation(Reason),
 }
-
-/// A piece of payload on its way from one leg to the other.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Unit<'b> {
-    /// Bytes that go before it and are none of the source's, such as a length.
-    pub(crate) lead: &'b [u8],
-    /// The source's bytes, or several small pieces of them with what goes before each.
-    pub(crate) bytes: &'b [u8],
-    /// How many bytes of it are the source's.
-    pub(crate) payload: usize,
-}
-
-impl<'b> Unit<'b> {
-    /// Bytes of a stream.
-    pub(crate) fn of(bytes: &'b [u8]) -> Self {
-        Self { lead: &[], bytes, payload: bytes.len() }
-    }
-
-    fn len(&self) -> usize {
-        self.lead.len() + self.bytes.len()
-    }
-}
-
-/// Pieces of fewer bytes are gathered and sent together: a system call for each would cost more than a copy.
-const SMALL: usize = 4 * 1024;
-/// So many gathered bytes are sent.
-const GATHERED: usize = 32 * 1024;
 
 impl Leg {
     /// A leg on a connected (or connecting) socket.
@@ -179,11 +157,6 @@ impl Leg {
     fn take_unread(&mut self) -> Vec<u8> {
         let unread = self.unread.take();
         unread.map_or_else(Vec::new, |unread| unread.bytes.into_vec().split_off(unread.received))
-    }
-
-    /// The codec.
-    pub(crate) fn codec(&mut self) -> &mut Codec {
-        &mut self.codec
     }
 
     /// The socket, when bytes may move on it without this process looking at them.
@@ -310,113 +283,6 @@ impl Leg {
         }
     }
 
-    /// Reads once and gives `sink` the units of payload that came of it. What the codec has to answer is
-    /// sent on this leg.
-    pub(crate) fn read(
-        &mut self,
-        buffer: &mut [u8],
-        lent: &mut Lent,
-        mut sink: impl FnMut(Unit<'_>, &mut Lent),
-    ) -> Received {
-        if self.unread.is_none()
-            && matches!(self.codec, Codec::Raw)
-            && let Some(received) = self.read_stream(lent, &mut sink)
-        {
-            return received;
-        }
-        let received = self.receive(buffer, lent);
-        let (Received::Some(count) | Received::Last(count)) = received else { return received };
-        let Codec::Ws(ws) = &mut self.codec else {
-            if count > 0 {
-                sink(Unit::of(&buffer[..count]), lent);
-            }
-            return received;
-        };
-        let mut gathered = lent.scratch();
-        let mut payload = 0;
-        let decoded = ws.decode(&mut buffer[..count], |unit| {
-            let is_small = unit.len() < SMALL;
-            if is_small {
-                gathered.extend_from_slice(unit.lead);
-                gathered.extend_from_slice(unit.bytes);
-                payload += unit.payload;
-            }
-            if !gathered.is_empty() && (!is_small || gathered.len() >= GATHERED) {
-                sink(Unit { lead: &[], bytes: &gathered, payload: mem::take(&mut payload) }, lent);
-                gathered.clear();
-            }
-            if !is_small {
-                sink(unit, lent);
-            }
-        });
-        if !gathered.is_empty() {
-            sink(Unit { lead: &[], bytes: &gathered, payload }, lent);
-        }
-        lent.give_scratch(gathered);
-        self.flush(lent);
-        match decoded {
-            Ok(true) => {
-                self.state.ended = true;
-                Received::Eof
-            }
-            Ok(false) => received,
-            Err(reason) => Received::Violation(reason),
-        }
-    }
-
-    /// Reads once and drops what came, until the peer has said its own goodbye. A WebSocket's is its close
-    /// frame: the server then closes first (RFC 6455 section 7.1.1).
-    pub(crate) fn discard(&mut self, buffer: &mut [u8], lent: &mut Lent) -> Received {
-        let received = self.receive(buffer, lent);
-        if let (Codec::Ws(ws), Received::Some(count) | Received::Last(count)) = (&mut self.codec, received)
-            && ws.hears_close(&mut buffer[..count])
-        {
-            self.state.ended = true;
-        }
-        received
-    }
-
-    /// Sends a unit of payload; what there is no room for is kept.
-    pub(crate) fn write(&mut self, unit: Unit<'_>, lent: &mut Lent) {
-        let Unit { lead, mut bytes, .. } = unit;
-        if !matches!(self.codec, Codec::Ws(_)) {
-            return self.write_wire([&[], lead, bytes], lent);
-        }
-        let mut gathered = lent.scratch();
-        while let Codec::Ws(ws) = &mut self.codec
-            && let Some(chunk) = ws.encode(&mut bytes)
-        {
-            let is_small = chunk.bytes.len() < SMALL && !bytes.is_empty();
-            if is_small {
-                gathered.extend_from_slice(&chunk.header);
-                gathered.extend_from_slice(chunk.bytes);
-            }
-            if !gathered.is_empty() && (!is_small || gathered.len() >= GATHERED) {
-                self.write_wire([&[], &[], &gathered], lent);
-                gathered.clear();
-            }
-            if !is_small {
-                self.write_wire([&chunk.header, &[], chunk.bytes], lent);
-            }
-        }
-        if !gathered.is_empty() {
-            self.write_wire([&[], &[], &gathered], lent);
-        }
-        lent.give_scratch(gathered);
-    }
-
-    /// Sends a message of the gateway itself: bytes of the stream, or one binary message.
-    pub(crate) fn say(&mut self, message: &[u8], lent: &mut Lent) {
-        match &self.codec {
-            _ if message.is_empty() => {}
-            Codec::Raw | Codec::Upgrading(_) => self.write_wire([&[], &[], message], lent),
-            Codec::Ws(_) => {
-                let header = ws_header(Opcode::Binary, true, message.len() as u64, None);
-                self.write_wire([&header, &[], message], lent);
-            }
-        }
-    }
-
     /// Sends bytes of the stream, behind what is kept.
     pub(crate) fn write_wire(&mut self, parts: [&[u8]; 3], lent: &mut Lent) {
         if self.state.shut || self.state.broken {
@@ -482,18 +348,12 @@ impl Leg {
             }
             self.end_if_due();
         }
-        if let Codec::Ws(ws) = &mut self.codec
-            && let Some(frame) = ws.take_own()
-        {
-            self.write_wire([&[], &[], &frame], lent);
-        }
-    }
-
-    /// Says goodbye in the codec's words, if it has any for `reason`.
-    pub(crate) fn bid_farewell(&mut self, reason: Reason, lent: &mut Lent) {
         if let Codec::Ws(ws) = &mut self.codec {
-            ws.close(ws::close_code(reason));
-            self.flush(lent);
+            match ws.take_own(&mut lent.masks) {
+                Ok(frames) if frames.is_empty() => {}
+                Ok(frames) => self.write_wire([&[], &[], &frames], lent),
+                Err(_) => self.mark_broken(), // without a mask nothing may be said
+            }
         }
     }
 

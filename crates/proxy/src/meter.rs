@@ -2,6 +2,7 @@
 
 mod kcp;
 
+use std::array;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use portcullis_core::name::ListenerName;
@@ -31,7 +32,7 @@ impl Count {
 }
 
 /// What one worker counts of one listener. 128 bytes apart, so that no two workers share a line.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 #[repr(align(128))]
 pub(crate) struct Cell {
     pub(crate) sessions: Count,
@@ -44,6 +45,24 @@ pub(crate) struct Cell {
     refused: [Count; Reason::ALL.len()],
     closed: [Count; Reason::ALL.len()],
     pub(crate) kcp: KcpCell,
+}
+
+impl Default for Cell {
+    fn default() -> Self {
+        let by_reason = || array::from_fn(|_| Count::default());
+        Self {
+            sessions: Count::default(),
+            hellos: Count::default(),
+            accepted: Count::default(),
+            opened: Count::default(),
+            up_bytes: Count::default(),
+            down_bytes: Count::default(),
+            spliced_bytes: Count::default(),
+            refused: by_reason(),
+            closed: by_reason(),
+            kcp: KcpCell::default(),
+        }
+    }
 }
 
 impl Cell {

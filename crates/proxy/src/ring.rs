@@ -1,6 +1,9 @@
 //! Unsent bytes of one direction, and what a worker lends a leg for them.
 
 use portcullis_core::wheel::Tick;
+use portcullis_core::wire::ws::apply_mask;
+
+use crate::io::Dice;
 
 /// A ring's room is kept for the next user only up to this size, in bytes.
 const KEPT_ROOM: usize = 128 * 1024;
@@ -46,6 +49,10 @@ pub(crate) struct Lent {
     sealed: Vec<u8>,
     /// The moment of this turn.
     pub(crate) now: Tick,
+    /// Frames of the leg that is written to just now.
+    staged: Vec<u8>,
+    /// For the keys of masked frames, which nobody may foretell (RFC 6455 section 5.3).
+    pub(crate) masks: Dice,
 }
 
 impl Lent {
@@ -72,6 +79,35 @@ impl Lent {
     /// Gives it back.
     pub(crate) fn give_sealed(&mut self, sealed: Vec<u8>) {
         self.sealed = sealed;
+    }
+
+    /// Adds a frame to those that are to be sent together.
+    pub(crate) fn stage(&mut self, header: &[u8], payload: [&[u8]; 2], mask: Option<[u8; 4]>) {
+        self.staged.extend_from_slice(header);
+        let from = self.staged.len();
+        payload.into_iter().for_each(|part| self.staged.extend_from_slice(part));
+        if let Some(mask) = mask {
+            // The frame ends here: nobody goes on with the turned mask.
+            let _turned = apply_mask(&mut self.staged[from..], mask);
+        }
+    }
+
+    /// How many bytes of frames are to be sent together so far.
+    pub(crate) fn staged(&self) -> usize {
+        self.staged.len()
+    }
+
+    /// Takes the frames that are to be sent together; to be given back.
+    pub(crate) fn take_staged(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.staged)
+    }
+
+    /// Gives back what frames are put together in; they are forgotten.
+    pub(crate) fn give_staged(&mut self, mut staged: Vec<u8>) {
+        if staged.capacity() <= KEPT_ROOM {
+            staged.clear();
+            self.staged = staged;
+        }
     }
 
     /// Takes an empty ring.

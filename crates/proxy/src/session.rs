@@ -5,6 +5,7 @@
 //! `core/opening.rs`; what happens while bytes flow in [`relay`], how a session ends in [`close`].
 
 mod close;
+mod dial;
 mod open;
 mod relay;
 

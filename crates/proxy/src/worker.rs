@@ -20,6 +20,7 @@ use crate::handle::{Command, Event, Told};
 use crate::io::Io;
 use crate::leg::Leg;
 use crate::line::Line;
+use crate::ring::Lent;
 use crate::session::{Arrival, Session, Side, Step};
 use crate::tenants::{Tenant, Tenants, slot};
 
@@ -305,6 +306,8 @@ impl Worker {
             Err(panic) => {
                 io.shared.bugs.fetch_add(1, Ordering::Relaxed);
                 io.told.push(Told::Event(Event::Bug { message: panic_message(&*panic) }));
+                io.lent = Lent::default(); // what it was about to send is nobody else's
+                io.lent.now = io.now;
                 session.cut(Reason::Bug);
                 Step::Over
             }

@@ -137,7 +137,7 @@ impl Leg {
                 Ok(UpgradeStep::NeedMore { at_most }) => room = at_most.clamp(1, io.buffer.len()),
                 Ok(UpgradeStep::Done { upgrade, response, surplus }) => {
                     self.write_wire([&[], &[], &response], &mut io.lent);
-                    self.codec = Codec::Ws(Box::new(Ws::new(ws)));
+                    self.codec = Codec::Ws(Box::new(Ws::server(ws)));
                     self.put_back(surplus);
                     self.stage = Stage::Ready;
                     let key = upgrade.key.unwrap_or_default();
@@ -185,7 +185,10 @@ impl Leg {
                     // It does not speak TLS, or not with us.
                     Shaken::Failed(_) => return Established::Failed(io::ErrorKind::ConnectionRefused.into()),
                 },
-                Stage::Http => self.stage = Stage::Ready,
+                Stage::Http => match self.ask_upgrade(io) {
+                    Established::Ready => self.stage = Stage::Ready,
+                    not_yet => return not_yet,
+                },
                 Stage::Ready => return Established::Ready,
             }
         }

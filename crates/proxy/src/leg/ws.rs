@@ -1,38 +1,88 @@
-//! The WebSocket codec of a client's leg: messages in, messages out, and what the protocol wants itself.
+//! The WebSocket codec of a leg: messages in, messages out, and what the protocol wants itself.
+
+use std::collections::VecDeque;
+use std::io;
 
 use portcullis_core::config;
 use portcullis_core::outcome::Reason;
 use portcullis_core::wire::http_upgrade::UpgradeRules;
-use portcullis_core::wire::ws::framing::{Chunk, Downlink, Piece, Uplink};
-use portcullis_core::wire::ws::{Control, Decoder, Event, Opcode, Role, frame};
+use portcullis_core::wire::ws::framing::{Chunk, Downlink, Framing, Piece, Uplink};
+use portcullis_core::wire::ws::{self, Control, Decoder, Event, FrameHeader, Opcode, Role};
 
-use crate::leg::Unit;
+use crate::io::Dice;
+use crate::leg::{Border, Unit};
 
-/// The codec's state. What it has to say itself is at most one frame: a close replaces a pong, and a later
-/// pong an earlier one (RFC 6455 section 5.5.3).
+/// So many frames of its own wait at most; then the oldest pong is dropped (RFC 6455 section 5.5.3).
+const OWN_AT_MOST: usize = 32;
+
+/// The codec's state.
 #[derive(Debug)]
 pub(crate) struct Ws {
+    role: Role,
     decoder: Decoder,
-    up: Uplink,
-    down: Downlink,
-    own: Option<Box<[u8]>>,
+    form: Form,
+    /// What it has to say itself, in order.
+    own: VecDeque<(Opcode, Control)>,
     closed: bool,
+    /// How the peer has said goodbye.
+    heard: Option<Box<Control>>,
+}
+
+/// What messages become on the other leg.
+#[derive(Debug)]
+enum Form {
+    /// It is a stream.
+    Stream { to: Uplink, from: Downlink },
+    /// It has messages too. Is one open, of those that are sent here?
+    Messages { open: bool },
 }
 
 impl Ws {
-    pub(crate) fn new(settings: &config::Ws) -> Self {
-        Self {
-            decoder: Decoder::new(Role::Server),
-            up: Uplink::new(settings.framing_up, settings.max_message),
-            down: Downlink::new(settings.framing_down),
-            own: None,
-            closed: false,
-        }
+    /// The codec of a client's leg, whose other leg is a stream.
+    pub(crate) fn server(settings: &config::Ws) -> Self {
+        let to = Uplink::new(settings.framing_up, settings.max_message);
+        Self::new(Role::Server, Form::Stream { to, from: Downlink::new(settings.framing_down) })
+    }
+
+    /// The codec of an endpoint's leg, whose other leg is a stream.
+    pub(crate) fn client() -> Self {
+        let form =
+            Form::Stream { to: Uplink::new(Framing::Raw, u32::MAX), from: Downlink::new(Framing::Raw) };
+        Self::new(Role::Client, form)
+    }
+
+    fn new(role: Role, form: Form) -> Self {
+        let decoder = Decoder::new(role);
+        Self { role, decoder, form, own: VecDeque::new(), closed: false, heard: None }
+    }
+
+    /// The other leg has messages too. Call before the first of them.
+    pub(super) fn keep_borders(&mut self) {
+        self.form = Form::Messages { open: false };
+    }
+
+    pub(super) fn keeps_borders(&self) -> bool {
+        matches!(self.form, Form::Messages { .. })
+    }
+
+    /// Is this end the client?
+    pub(super) fn is_client(&self) -> bool {
+        self.role == Role::Client
+    }
+
+    /// Is each unit sent as one frame?
+    pub(super) fn frames_units(&self) -> bool {
+        self.is_client() || self.keeps_borders()
+    }
+
+    /// The payload of the peer's close frame.
+    pub(super) fn heard(&self) -> Option<Control> {
+        self.heard.as_deref().copied()
     }
 
     /// Decodes what was read and gives each piece of payload to `sink`.
     ///
-    /// `Ok(true)`: the client has closed.
+    /// `Ok(true)`: the peer has closed.
     pub(crate) fn decode(
         &mut self,
         mut bytes: &mut [u8],
@@ -45,20 +95,25 @@ impl Ws {
                 Err(violation) => return Err(self.reject(violation.code())),
             };
             match event {
-                Event::Data { start, bytes, message_end, .. } => {
-                    match self.up.handle_data(start, bytes, message_end) {
+                Event::Data { opcode, start, bytes, message_end } => match &mut self.form {
+                    // How a message is cut is no business of anybody: a piece of nothing says only where it ends.
+                    Form::Messages { .. } if bytes.is_empty() && !message_end => {}
+                    Form::Messages { .. } => {
+                        let border = Some(Border { kind: opcode, last: message_end });
+                        sink(Unit { border, ..Unit::of(bytes) });
+                    }
+                    Form::Stream { to, .. } => match to.handle_data(start, bytes, message_end) {
                         Ok(Piece::Bytes([])) => {}
                         Ok(Piece::Bytes(bytes)) => sink(Unit::of(bytes)),
-                        Ok(Piece::Prefixed(prefix, bytes)) => {
-                            sink(Unit { lead: &prefix, bytes, payload: bytes.len() });
-                        }
+                        Ok(Piece::Prefixed(prefix, bytes)) => sink(Unit { lead: &prefix, ..Unit::of(bytes) }),
                         Ok(Piece::Whole(message)) => sink(Unit::of(&message)),
                         Err(violation) => return Err(self.reject(violation.code())),
-                    }
-                }
+                    },
+                },
                 Event::Ping(payload) => self.say(Opcode::Pong, payload),
                 Event::Pong(_) => {}
                 Event::Close(close) => {
+                    self.heard = Some(Box::new(close.payload()));
                     self.say(Opcode::Close, close.answer());
                     self.closed = true;
                 }
@@ -66,7 +121,7 @@ impl Ws {
         }
     }
 
-    /// Is the client's close frame in what it still sends? Payload and what breaks the protocol are dropped.
+    /// Is the peer's close frame in what it still sends? Payload and what breaks the protocol are dropped.
     pub(crate) fn hears_close(&mut self, mut bytes: &mut [u8]) -> bool {
         while let Ok(Some(event)) = self.decoder.next(&mut bytes) {
             if matches!(event, Event::Close(_)) {
@@ -76,41 +131,89 @@ impl Ws {
         false
     }
 
-    /// The next frame of payload, off the front of `input`.
+    /// The next frame of a stream's payload, off the front of `input`; not masked.
     pub(crate) fn encode<'b>(&mut self, input: &mut &'b [u8]) -> Option<Chunk<'b>> {
-        // Nothing follows a close frame (RFC 6455 section 5.5.1).
-        if self.closed { None } else { self.down.next(input) }
+        match &mut self.form {
+            // Nothing follows a close frame (RFC 6455 section 5.5.1).
+            Form::Stream { from, .. } if !self.closed => from.next(input),
+            Form::Stream { .. } | Form::Messages { .. } => None,
+        }
     }
 
-    /// Takes the frame that the codec itself wants to send.
-    pub(crate) fn take_own(&mut self) -> Option<Box<[u8]>> {
-        self.own.take()
+    /// The header of the frame that is to carry a unit of `len` bytes; without a border it is a message.
+    /// `None`: nothing may be sent any more.
+    pub(super) fn header(
+        &mut self,
+        border: Option<Border>,
+        len: u64,
+        mask: Option<[u8; 4]>,
+    ) -> Option<FrameHeader> {
+        if self.closed {
+            return None;
+        }
+        let Border { kind, last } = border.unwrap_or(Border { kind: Opcode::Binary, last: true });
+        let is_open = match &mut self.form {
+            Form::Messages { open } => std::mem::replace(open, !last),
+            Form::Stream { .. } => false,
+        };
+        Some(ws::header(if is_open { Opcode::Continuation } else { kind }, last, len, mask))
     }
 
-    /// Asks whether the client is there.
+    /// The key to mask a frame with; only clients do.
+    ///
+    /// # Errors
+    /// The kernel's, when it has no random number.
+    pub(super) fn mask(&self, dice: &mut Dice) -> io::Result<Option<[u8; 4]>> {
+        match self.role {
+            Role::Server => Ok(None),
+            Role::Client => dice.throw().map(|number| Some(number.to_ne_bytes())),
+        }
+    }
+
+    /// Takes the frames that the codec itself wants to send.
+    ///
+    /// # Errors
+    /// The kernel's, when it has no random number.
+    pub(super) fn take_own(&mut self, dice: &mut Dice) -> io::Result<Vec<u8>> {
+        let mut frames = Vec::new();
+        for (opcode, payload) in std::mem::take(&mut self.own) {
+            frames.extend_from_slice(&ws::frame(opcode, &payload, self.mask(dice)?));
+        }
+        Ok(frames)
+    }
+
+    /// Asks whether the peer is there.
     pub(crate) fn ping(&mut self) {
-        if self.own.is_none() {
+        if self.own.is_empty() {
             self.say(Opcode::Ping, Control::EMPTY);
         }
     }
 
-    /// Closes with `code`, once.
-    pub(crate) fn close(&mut self, code: u16) {
+    /// Closes with these words, once.
+    pub(crate) fn close(&mut self, words: Control) {
         if !self.closed {
-            self.say(Opcode::Close, Control::close(code, ""));
+            self.say(Opcode::Close, words);
             self.closed = true;
         }
     }
 
     fn say(&mut self, opcode: Opcode, payload: Control) {
-        if !self.closed {
-            self.own = Some(frame(opcode, &payload, None).into());
+        if self.closed {
+            return;
         }
+        if self.own.len() >= OWN_AT_MOST {
+            self.own.pop_front();
+        }
+        self.own.push_back((opcode, payload));
     }
 
     fn reject(&mut self, code: u16) -> Reason {
-        self.close(code);
-        if code == 1009 { Reason::TooLarge } else { Reason::Protocol }
+        self.close(Control::close(code, ""));
+        match (self.role, code) {
+            (Role::Client, _) => Reason::EndpointProtocol,
+            (Role::Server, 1009) => Reason::TooLarge,
+            (Role::Server, _) => Reason::Protocol,
+        }
     }
 }
 
@@ -132,7 +235,7 @@ pub(super) fn close_code(reason: Reason) -> u16 {
         Reason::Idle | Reason::Drained | Reason::Killed => 1001,
         Reason::Protocol => 1002,
         Reason::TooLarge => 1009,
-        Reason::EndpointReset | Reason::ClientReset | Reason::Bug => 1011,
+        Reason::EndpointReset | Reason::EndpointProtocol | Reason::ClientReset | Reason::Bug => 1011,
         Reason::HelloTimeout
         | Reason::HelloEvicted
         | Reason::Unproven
@@ -153,5 +256,14 @@ pub(super) fn close_code(reason: Reason) -> u16 {
         | Reason::DialUntrusted
         | Reason::NoEndpoint
         | Reason::Overload => 1008,
+    }
+}
+
+/// The close code that tells an endpoint why its session ends: it is over, or its client has gone away.
+pub(super) fn endpoint_code(reason: Reason) -> u16 {
+    if matches!(reason, Reason::ClientEnded | Reason::EndpointEnded | Reason::HalfCloseTimeout) {
+        1000
+    } else {
+        1001
     }
 }

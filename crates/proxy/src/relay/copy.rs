@@ -28,6 +28,7 @@ impl Flow {
                 moved += unit.payload;
                 to.write(unit, lent);
             });
+            to.send_staged(&mut io.lent);
             self.bytes += moved as u64;
             let (count, more) = match received {
                 Received::Some(count) => (count, true),

@@ -80,6 +80,9 @@ impl Session {
         if victim == Side::Client && !self.client.can_half_close() {
             return self.part(reason, io); // its codec has words for that
         }
+        if let (Side::Endpoint, Some(endpoint)) = (victim, &mut self.endpoint) {
+            endpoint.bid_farewell(reason, &mut io.lent); // words are better than a break
+        }
         let until = io.now.after(RESET_WITHIN);
         self.phase = Phase::Resetting(Box::new(Resetting { victim, until, look: io.now, reason }));
         self.resetting(io)
@@ -100,7 +103,9 @@ impl Session {
         if !delivered && !to.is_broken() && io.now < until {
             return Step::Wait;
         }
-        self.reset(victim);
+        if !delivered || !to.has_farewells() {
+            self.reset(victim);
+        }
         self.over(reason)
     }
 
@@ -122,6 +127,9 @@ impl Session {
             self.client.say(&kcp.close_message, &mut io.lent);
         }
         self.client.bid_farewell(reason, &mut io.lent);
+        if let Some(endpoint) = &mut self.endpoint {
+            endpoint.bid_farewell(reason, &mut io.lent);
+        }
         let until = io.now.after(self.client.part_within());
         let parting = Parting { until, unacknowledged: usize::MAX, left: PART_BYTES, reason };
         self.phase = Phase::Parting(Box::new(parting));
@@ -143,6 +151,7 @@ impl Session {
                 && !self.up.holds_bytes()
                 && !self.down.holds_bytes()
                 && endpoint.may_go()
+                && endpoint.has_left(&mut io.buffer, &mut io.lent)
                 && endpoint.conclude(&mut io.lent)
             {
                 self.endpoint = None;

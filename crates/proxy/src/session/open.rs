@@ -1,25 +1,22 @@
 //! Doing what the opening machine says: greet, resolve, dial, tell.
 
-use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::num::NonZeroU16;
 use std::sync::Arc;
 
-use portcullis_core::config::{Config, Dial, Transport};
-use portcullis_core::endpoint::{Endpoint, Host, HostName};
-use portcullis_core::opening::{Action, DialError, Dialling, Input, Opening, Terms};
+use portcullis_core::config::Transport;
+use portcullis_core::endpoint::{Host, HostName};
+use portcullis_core::opening::{Action, DialError, Input, Opening, Terms};
 use portcullis_core::outcome::Reason;
 use portcullis_core::resolver::{Ask, Resolved, Target};
-use portcullis_core::snapshot::{ListenerPlan, Upstream};
-use portcullis_core::tls;
+use portcullis_core::snapshot::ListenerPlan;
 use portcullis_core::wheel::Tick;
 use portcullis_sys::epoll::Event;
-use portcullis_sys::socket::{Socket, Tuning};
-use rustls::pki_types::ServerName;
 
 use crate::handle::{Asked, NameError, Question};
 use crate::io::Io;
-use crate::leg::{self, Established, Kcp, Leg, Onward, Opened, Received, message};
+use crate::leg::{self, Asking, Established, Kcp, Leg, Onward, Opened, Received, Whose, message};
+use crate::session::dial::{Plan, dial_tcp, dialling, onward, source, why};
 use crate::session::{Phase, Session, Step};
 
 /// What a session is while it opens: the machine and what its actions need.
@@ -40,22 +37,6 @@ pub(super) struct Gate {
     host: Option<HostName>,
     /// Was an attempt made that may have failed?
     dialled: bool,
-}
-
-/// What may be dialled.
-#[derive(Debug)]
-enum Plan {
-    Nothing,
-    /// Checked addresses, in turn.
-    Addresses {
-        list: Vec<SocketAddr>,
-        next: usize,
-    },
-    /// Endpoints as the upstream picks them.
-    Upstream {
-        upstream: Arc<Upstream>,
-        tried: Vec<Endpoint>,
-    },
 }
 
 /// What an answer of the control plane is for.
@@ -347,6 +328,15 @@ impl Session {
             }
             _ => dial_tcp(address, source, dial, (&self.snapshot.config, io)),
         };
+        let leg = match &dial.ws {
+            Some(settings) => {
+                let endpoint = gate.plan.called(address, self.target.as_deref());
+                let client = self.client_address.ip();
+                let whose = Whose { endpoint: &endpoint, client, is_secure: self.plan.tls.is_some() };
+                leg.and_then(|leg| Ok(leg.asking(Asking::new(settings, &whose, &mut io.dice)?)))
+            }
+            None => leg,
+        };
         match leg.and_then(|leg| leg.watch(&io.poller, self.token | 1).map(|()| leg)) {
             Ok(leg) => {
                 self.endpoint = Some(leg);
@@ -392,6 +382,13 @@ impl Session {
         let settings = &self.plan.settings;
         self.client.say(&message(settings.hello, &settings.success_message), &mut io.lent);
         self.client.put_back(surplus);
+        if let Some(endpoint) = &mut self.endpoint
+            && endpoint.has_farewells()
+            && self.client.has_farewells()
+        {
+            endpoint.keep_borders();
+            self.client.keep_borders();
+        }
         self.opened(io);
         self.relay(io)
     }
@@ -428,42 +425,6 @@ impl Session {
     }
 }
 
-impl Plan {
-    /// The name of the endpoint that is dialled, where it goes by one.
-    fn host(&self) -> Option<&HostName> {
-        match self {
-            Self::Nothing | Self::Addresses { .. } => None,
-            Self::Upstream { tried, .. } => match &tried.last()?.host {
-                Host::Name(name) => Some(name),
-                Host::Ip(_) => None,
-            },
-        }
-    }
-
-    /// Attempts made before this one at the same endpoint, or at these addresses.
-    fn earlier_attempts(&self) -> usize {
-        match self {
-            Self::Nothing => 0,
-            Self::Addresses { next, .. } => next.saturating_sub(1),
-            Self::Upstream { tried, .. } => {
-                let same = |endpoint: &&Endpoint| tried.last() == Some(*endpoint);
-                tried.iter().filter(same).count().saturating_sub(1)
-            }
-        }
-    }
-}
-
-/// What an endpoint at `address` is told before it is ready; `host` is the name it goes by.
-fn onward(dial: &Dial, tls: Option<&tls::Client>, host: Option<&HostName>, address: SocketAddr) -> Onward {
-    let tls = tls.map(|tls| {
-        let of_host = || ServerName::try_from(host?.as_str().to_owned()).ok();
-        let name = tls.name.clone().or_else(of_host).unwrap_or_else(|| address.ip().into());
-        let config = if dial.ws.is_some() { &tls.http } else { &tls.config };
-        (Arc::clone(config), name)
-    });
-    Onward { tls }
-}
-
 /// Why a target's name led nowhere.
 fn unnamed(error: NameError) -> Reason {
     match error {
@@ -472,48 +433,3 @@ fn unnamed(error: NameError) -> Reason {
         NameError::Busy => Reason::Overload,
     }
 }
-
-fn dialling(dial: &Dial, same: bool) -> Dialling {
-    Dialling { attempts: dial.attempts, connect_timeout: dial.connect_timeout, same }
-}
-
-/// The local address to dial from: of the target's family, in turn.
-fn source(dial: &Dial, target: SocketAddr, turn: u64) -> Option<IpAddr> {
-    let fitting: Vec<_> = dial.source.iter().filter(|source| source.is_ipv4() == target.is_ipv4()).collect();
-    let index = usize::try_from(turn).unwrap_or(0).checked_rem(fitting.len())?;
-    fitting.get(index).map(|source| **source)
-}
-
-fn dial_tcp(
-    address: SocketAddr,
-    source: Option<IpAddr>,
-    dial: &Dial,
-    (config, io): (&Config, &mut Io),
-) -> io::Result<Leg> {
-    // A near endpoint needs no large window, and what is queued for a reader that stalls is bounded by it.
-    let receive_room = io.near.is_near(address.ip(), config).then_some(NEAR_ROOM);
-    let tuning = Tuning { receive_room, ..Tuning::default() };
-    let socket = Socket::connect(address, source, &tuning)?;
-    let leg = if dial.tls.is_some() { Leg::tls(socket) } else { Leg::tcp(socket) };
-    if let Some(name) = io.near.congestion(&dial.congestion, address.ip(), config) {
-        io.tune(&leg, &name);
-    }
-    Ok(leg)
-}
-
-fn why(error: &io::Error) -> DialError {
-    match error.kind() {
-        io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset => DialError::Refused,
-        io::ErrorKind::TimedOut => DialError::Timeout,
-        _ if matches!(error.raw_os_error(), Some(EMFILE | ENFILE | ENOMEM | ENOBUFS)) => DialError::Overload,
-        _ => DialError::Unreachable,
-    }
-}
-
-/// The receive buffer of a near endpoint's socket, in bytes; the kernel takes it twice.
-const NEAR_ROOM: usize = 96 * 1024;
-
-const ENOMEM: i32 = 12;
-const ENFILE: i32 = 23;
-const EMFILE: i32 = 24;
-const ENOBUFS: i32 = 105;

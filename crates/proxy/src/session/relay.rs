@@ -7,13 +7,16 @@ use portcullis_core::outcome::Reason;
 use portcullis_core::wheel::Tick;
 
 use crate::io::Io;
-use crate::leg::{ASK_AFTER, Codec, Leg};
+use crate::leg::{ASK_AFTER, Leg};
 use crate::relay::{Flow, Pumped};
 use crate::session::{Phase, Session, Side, Step, YOUNG, close};
 
 /// So it is asked, and so long waited for, when its endpoint has ended and what it has no room for is all that is
 /// left: with a client that has gone everything is free within 5 s.
 const LEFT: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(4));
+
+/// After so much silence of a client that is not asked itself its WebSocket endpoint is sent a ping.
+const PING_ENDPOINT: Duration = Duration::from_secs(20);
 
 impl Session {
     /// Moves what there is, passes ends on, and sees to silence.
@@ -32,7 +35,7 @@ impl Session {
         }
         if endpoint.may_read() || self.down.holds_bytes() {
             match self.down.pump(endpoint, &mut self.client, zero_copy, io) {
-                Pumped::Violation(reason) => return self.part(reason, io),
+                Pumped::Violation(reason) => return self.reset_other(Side::Client, reason, io),
                 Pumped::Spent => spent = true,
                 Pumped::Drained | Pumped::Blocked | Pumped::Ended => {}
             }
@@ -64,7 +67,9 @@ impl Session {
         let Some(endpoint) = &mut self.endpoint else { return };
         let mut waits = false;
         for leg in [&mut self.client, endpoint] {
-            if leg.has_failed() && leg.has_ended() {
+            if leg.farewell().is_some() {
+                // It has said goodbye: what becomes of the connection is nobody's business any more.
+            } else if leg.has_failed() && leg.has_ended() {
                 leg.mark_broken();
             } else if leg.has_failed() && now >= self.broke {
                 leg.mark_broken();
@@ -116,11 +121,11 @@ impl Session {
         if self.first_end.is_none() {
             self.moved = io.now; // the timeout of a half-close counts from the end
         }
-        let client_said = if self.client.is_broken() { Reason::ClientReset } else { Reason::ClientEnded };
-        let endpoint_said = if endpoint.is_broken() { Reason::EndpointReset } else { Reason::EndpointEnded };
+        let client_said = if self.client.is_cut() { Reason::ClientReset } else { Reason::ClientEnded };
+        let endpoint_said = if endpoint.is_cut() { Reason::EndpointReset } else { Reason::EndpointEnded };
         let first = *self.first_end.get_or_insert(if client_ended { client_said } else { endpoint_said });
-        let client_broke = client_ended && self.client.is_broken();
-        let endpoint_broke = endpoint_ended && endpoint.is_broken();
+        let client_broke = client_said == Reason::ClientReset && client_ended;
+        let endpoint_broke = endpoint_said == Reason::EndpointReset && endpoint_ended;
         match (client_broke, endpoint_broke) {
             (true, true) => return self.over(first),
             (true, false) => return self.reset_other(Side::Endpoint, client_said, io),
@@ -129,12 +134,20 @@ impl Session {
         }
         let up_done = client_ended && !self.up.holds_bytes() && !endpoint.is_blocked();
         let down_done = endpoint_ended && !self.down.holds_bytes() && !self.client.is_blocked();
-        if up_done && down_done && self.client.can_half_close() {
+        if up_done && down_done && self.client.can_half_close() && endpoint.can_half_close() {
             let said = endpoint.conclude(&mut io.lent) & self.client.conclude(&mut io.lent);
             return if said { self.over(first) } else { Step::Wait };
         }
         if up_done {
-            endpoint.shut(&mut io.lent);
+            let vanished = self.client.has_farewells() && self.client.farewell().is_none();
+            let reason = if vanished { Reason::ClientLeft } else { Reason::ClientEnded };
+            endpoint.end(self.client.farewell(), reason, &mut io.lent);
+        }
+        if down_done && !endpoint.can_half_close() {
+            // It has said goodbye to us: nothing more goes up.
+            let words = endpoint.farewell();
+            self.client.pass_farewell(words, &mut io.lent);
+            return self.part(first, io);
         }
         if !self.client.can_half_close() && (down_done || (client_ended && !self.client.is_blocked())) {
             return self.ws_ended(up_done && down_done, endpoint_ended, io);
@@ -186,13 +199,15 @@ impl Session {
         if self.is_left() { usual.min(LEFT.1) } else { usual }
     }
 
-    /// After how much silence its client is asked whether it is there.
+    /// After how much silence its client is asked whether it is there; and its endpoint, so that nobody between
+    /// takes the connection for dead.
     fn asks_after(&self) -> Option<Duration> {
         if self.is_left() {
             return Some(LEFT.0);
         }
         let ws = self.plan.settings.ws.as_ref().map(|ws| ws.ping_interval);
-        ws.or_else(|| self.talk().map(|_| ASK_AFTER))
+        let endpoint = self.endpoint.as_ref().is_some_and(Leg::has_farewells).then_some(PING_ENDPOINT);
+        ws.or_else(|| self.talk().map(|_| ASK_AFTER)).or(endpoint)
     }
 
     fn relay_due(&mut self, io: &mut Io) -> Step {
@@ -219,9 +234,9 @@ impl Session {
             self.lasting = true;
             return Step::Wait;
         }
-        if let Codec::Ws(ws) = self.client.codec() {
-            ws.ping();
-            self.client.flush(&mut io.lent);
+        self.client.ping(&mut io.lent);
+        if let Some(endpoint) = &mut self.endpoint {
+            endpoint.ping(&mut io.lent);
         }
         self.client.ask();
         self.pinged = io.now;

@@ -1,5 +1,7 @@
 //! The client's end of the handshake (RFC 6455 section 4.1): for our peers and for ws endpoints.
 
+use std::net::IpAddr;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
@@ -67,6 +69,26 @@ pub fn request(request: &Request<'_>) -> Result<Vec<u8>, AnswerError> {
     Ok(out.into_bytes())
 }
 
+/// The headers that tell a server whose connection this is: the two that everybody reads, and the one that
+/// RFC 7239 made of them.
+#[must_use]
+pub fn forwarded(client: IpAddr, is_secure: bool) -> [(&'static str, String); 3] {
+    let client = client.to_canonical();
+    let scheme = if is_secure { "https" } else { "http" };
+    let node = match client {
+        IpAddr::V4(ip) => ip.to_string(),
+        IpAddr::V6(ip) => format!("\"[{ip}]\""), // a colon needs the quotes (RFC 7239 section 6)
+    };
+    [
+        ("X-Forwarded-For", client.to_string()),
+        ("X-Forwarded-Proto", scheme.into()),
+        ("Forwarded", format!("for={node};proto={scheme}")),
+    ]
+}
+
+/// What every answer begins with.
+const VERSION: &[u8] = b"HTTP/1.";
+
 /// Reads the answer to a request.
 #[derive(Clone, Debug)]
 pub struct AnswerReader {
@@ -104,6 +126,10 @@ impl AnswerReader {
     /// # Errors
     /// Everything but a 101 that matches the request.
     pub fn handle_bytes(&mut self, bytes: &[u8]) -> Result<AnswerStep, AnswerError> {
+        let mut begun = self.seen.0.iter().chain(bytes).zip(VERSION);
+        if begun.any(|(got, want)| got != want) {
+            return Err(AnswerError::Malformed);
+        }
         match self.seen.handle_bytes(bytes) {
             Cut::More { at_most } => Ok(AnswerStep::NeedMore { at_most }),
             Cut::TooLarge => Err(AnswerError::TooLarge),

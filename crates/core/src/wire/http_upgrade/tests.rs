@@ -342,7 +342,8 @@ fn an_answer_that_does_not_match_is_refused() {
         (good.replace("\r\n\r\n", "\r\nSec-WebSocket-Extensions: x\r\n\r\n"), Some(AnswerError::Mismatch)),
         (good.replace("101", "200"), Some(AnswerError::Status(200))),
         (good.replace("HTTP/1.1", "SPDY/1.1"), Some(AnswerError::Malformed)),
-        ("x".repeat(MAX_HEAD + 1), Some(AnswerError::TooLarge)),
+        ("SSH-2.0-x".into(), Some(AnswerError::Malformed)),
+        (format!("HTTP/1.1 101 {}", "x".repeat(MAX_HEAD)), Some(AnswerError::TooLarge)),
     ];
     for (wire, want) in rows {
         let got = AnswerReader::new(*b"the sample nonce").handle_bytes(wire.as_bytes());

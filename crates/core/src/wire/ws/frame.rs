@@ -210,6 +210,12 @@ impl Close {
         self.payload.get(2..).unwrap_or_default()
     }
 
+    /// The whole payload: code and reason as the peer sent them.
+    #[must_use]
+    pub fn payload(&self) -> Control {
+        self.payload
+    }
+
     /// The payload to answer with: the peer's code and nothing else (section 5.5.1).
     #[must_use]
     pub fn answer(&self) -> Control {
