@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::demo::{self, Demo};
 use crate::exit::{Exit, Refused};
 use crate::jwt::JwtCommand;
 use crate::ticket::TicketCommand;
@@ -25,6 +26,8 @@ struct Cli {
 enum Command {
     /// Serves until told to end
     Run(Run),
+    /// Shows every kind of client reach every kind of endpoint, on this machine alone
+    Demo(Demo),
     /// Reads the configuration and tells every mistake
     Check {
         /// Prints every value in force, each with where it comes from
@@ -61,6 +64,7 @@ pub(crate) fn main() -> ExitCode {
     };
     match cli.command {
         Command::Run(args) => run::run(cli.config.as_deref(), &args).unwrap_or_else(Refused::tell).into(),
+        Command::Demo(args) => demo::run(&args).unwrap_or_else(Refused::tell).into(),
         Command::Check { effective } => check::run(cli.config, effective),
         Command::Convert => convert::run(cli.config),
         Command::Schema => schema::run(),

@@ -10,6 +10,8 @@ use crate::config_file::ConfigFileError;
 pub(crate) enum Exit {
     /// All is well; every session had ended by itself.
     Done = 0,
+    /// The demo has seen something fail, or was ended before it had seen everything.
+    Failed = 1,
     /// The command line is wrong.
     Usage = 64,
     /// An address could not be bound.

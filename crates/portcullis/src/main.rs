@@ -4,6 +4,7 @@ mod check;
 mod cli;
 mod config_file;
 mod convert;
+mod demo;
 mod exit;
 mod jwt;
 mod node;

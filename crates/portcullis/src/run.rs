@@ -93,7 +93,7 @@ async fn failed(workers: &Running) {
 
 /// Why serving is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Serve {
+pub(crate) enum Serve {
     /// The program was asked to end.
     Drain,
     /// The data plane has failed.
@@ -101,7 +101,7 @@ enum Serve {
 }
 
 /// Serves until asked to end.
-async fn serve(node: &mut Node, signals: &mut Signals, workers: &Running) -> Serve {
+pub(crate) async fn serve(node: &mut Node, signals: &mut Signals, workers: &Running) -> Serve {
     loop {
         tokio::select! {
             wish = signals.next() => match wish {
@@ -162,7 +162,7 @@ async fn end_sessions(node: &mut Node) -> Exit {
 }
 
 /// Ends what still runs, in the order in which each may still have something to tell the next.
-async fn end(node: Node, workers: Running, exit: Exit) -> Exit {
+pub(crate) async fn end(node: Node, workers: Running, exit: Exit) -> Exit {
     let Node { proxy, control, log, log_thread, .. } = node;
     let cut = proxy.sessions();
     proxy.shut_down();

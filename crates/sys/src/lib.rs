@@ -18,4 +18,5 @@ pub mod limits;
 pub mod random;
 pub mod socket;
 pub mod splice;
+pub mod terminal;
 pub mod wake;

@@ -74,18 +74,18 @@ impl Connection for KcpStream {
 
 /// A connection to read and write by the traits of [`std::io`].
 #[derive(Debug)]
-pub struct Bytes<'c, C>(
+pub struct Bytes<'c, C: ?Sized>(
     /// The connection.
     pub &'c C,
 );
 
-impl<C: Connection> Read for Bytes<'_, C> {
+impl<C: Connection + ?Sized> Read for Bytes<'_, C> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.0.receive(buffer)
     }
 }
 
-impl<C: Connection> Write for Bytes<'_, C> {
+impl<C: Connection + ?Sized> Write for Bytes<'_, C> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.0.send(bytes)?;
         Ok(bytes.len())
