@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each test program uses a part of this")]
 
+use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::OwnedFd;
@@ -15,6 +16,9 @@ use portcullis_core::snapshot::Snapshot;
 use portcullis_proxy::{Counts, Event, Parts, ProxyHandle, Running, Sockets, Told, start};
 use rustix::net::{AddressFamily, SocketType, bind, getsockname, socket};
 
+/// What files hold, by their names.
+pub(crate) type Files = BTreeMap<String, Vec<u8>>;
+
 /// A running data plane; dropping it ends every session and waits for the workers.
 pub(crate) struct Gate {
     pub(crate) handle: ProxyHandle,
@@ -26,10 +30,15 @@ pub(crate) struct Gate {
 
 impl Gate {
     pub(crate) fn start(workers: usize, sessions: u32, text: &str) -> Self {
+        Self::start_with(workers, sessions, text, &Files::new())
+    }
+
+    /// As [`Gate::start`], with the files that the configuration names.
+    pub(crate) fn start_with(workers: usize, sessions: u32, text: &str, files: &Files) -> Self {
         let config = Arc::new(Config::parse(text, "test.toml", &|_| None).unwrap());
         let sockets = Sockets::none(workers).bind_more(&config).unwrap();
         let address = sockets.addresses()[0].1;
-        let parts = Parts { snapshot: Arc::new(snapshot(config)), sockets, workers, sessions };
+        let parts = Parts { snapshot: Arc::new(snapshot(config, files)), sockets, workers, sessions };
         let (handle, running) = start(parts).unwrap();
         Self { handle, running: Some(running), address, sockets: None }
     }
@@ -47,7 +56,7 @@ impl Gate {
     pub(crate) fn reload(&mut self, text: &str) {
         let config = Arc::new(Config::parse(text, "test.toml", &|_| None).unwrap());
         let sockets = self.sockets.take().unwrap().bind_more(&config).unwrap();
-        let snapshot = Arc::new(snapshot(config));
+        let snapshot = Arc::new(snapshot(config, &Files::new()));
         self.handle.apply(snapshot, sockets.clone());
         self.sockets = Some(sockets);
     }
@@ -96,8 +105,11 @@ impl Gate {
     }
 }
 
-fn snapshot(config: Arc<Config>) -> Snapshot {
-    let read = |_: &std::path::Path| Err(std::io::ErrorKind::NotFound.into());
+fn snapshot(config: Arc<Config>, files: &Files) -> Snapshot {
+    let read = |path: &std::path::Path| {
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        files.get(name).cloned().ok_or_else(|| std::io::ErrorKind::NotFound.into())
+    };
     Snapshot::build(config, Own::default(), &read, None).unwrap()
 }
 
