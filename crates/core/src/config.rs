@@ -264,6 +264,10 @@ pub enum Protocol {
 pub enum Hello {
     /// u32 little-endian length, then the key.
     LengthPrefixed,
+    /// frontd's: a line of base64, or 0x00, a length byte and the blob.
+    Frontd,
+    /// funny/gateway's: a line of base64.
+    Funny,
     /// In the HTTP upgrade (ws, wss).
     Header,
     /// The name that the client asks TLS for (RFC 6066 section 3): with tls after the handshake, with tcp peeked at
@@ -349,6 +353,8 @@ pub enum Resolver {
     Jwt(Jwt),
     /// A sealed ticket.
     Ticket(Ticket),
+    /// An address that is encrypted as frontd and funny/gateway do.
+    Frontd(Frontd),
     /// A name from the config's own table, or looked up in DNS.
     Name(NameTable),
     /// The key is ignored.
@@ -375,6 +381,13 @@ pub struct Ticket {
     pub key_files: Vec<PathBuf>,
     /// Clock difference that is forgiven.
     pub leeway: Duration,
+}
+
+/// Settings of the `frontd` resolver.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Frontd {
+    /// The file with the passphrase.
+    pub key_file: PathBuf,
 }
 
 /// Settings of the `name` resolver.

@@ -16,6 +16,7 @@ pub mod limit;
 pub mod name;
 pub mod opening;
 pub mod outcome;
+mod passphrase;
 pub mod resolver;
 pub mod snapshot;
 pub mod ticket;

@@ -201,11 +201,11 @@ impl Opening {
 
     fn handle_client_open(&mut self, now: Tick, key: Option<Box<str>>) -> Action {
         let Stage::Greeting { reader, .. } = &mut self.stage else { return Action::Wait };
+        let max = self.terms.hello_max_bytes;
         match (self.terms.hello, key) {
-            (config::Hello::LengthPrefixed, _) => {
-                *reader = Some(HelloReader::new(self.terms.hello_max_bytes));
-                Action::Read(size_of::<u32>() + self.terms.hello_max_bytes as usize)
-            }
+            (config::Hello::LengthPrefixed, _) => begin(reader, HelloReader::new(max)),
+            (config::Hello::Frontd, _) => begin(reader, HelloReader::frontd(max)),
+            (config::Hello::Funny, _) => begin(reader, HelloReader::funny(max)),
             (config::Hello::Header | config::Hello::Sni, None) => {
                 self.refuse_at_delay(now, now, Reason::HelloMalformed)
             }
@@ -350,6 +350,13 @@ impl Opening {
         self.stage = Stage::Done;
         Action::Close(reason)
     }
+}
+
+/// Begins to read a hello off the stream.
+fn begin(reader: &mut Option<HelloReader>, hello: HelloReader) -> Action {
+    let wants = hello.wants();
+    *reader = Some(hello);
+    Action::Read(wants)
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ use crate::name::{RouteName, UpstreamName};
 use crate::outcome::Reason;
 
 mod address;
+mod frontd;
 pub mod jwt;
 mod name;
 #[cfg(test)]
@@ -187,6 +188,14 @@ pub enum ResolverError {
         /// What is wrong with it.
         fault: crate::ticket::KeyRingError,
     },
+    /// A file has no passphrase.
+    #[error("route `{route}`: key file {}: a passphrase is text of 1 to {} bytes", path.display(), crate::passphrase::MAX)]
+    Passphrase {
+        /// The route.
+        route: RouteName,
+        /// The file.
+        path: PathBuf,
+    },
     /// A resolver of tokens or tickets has no key file.
     #[error("route `{route}` has no key file; set `key_file`")]
     NoKey {
@@ -213,6 +222,7 @@ enum Kind {
     Address,
     Jwt(jwt::Verifier),
     Ticket(ticket::Tickets),
+    Frontd(frontd::Passphrase),
     Name(name::Names),
     Upstream(UpstreamName),
 }
@@ -242,6 +252,9 @@ impl Resolver {
                 };
                 Kind::Ticket(ticket::Tickets::build(&route.name, ticket, read, previous)?)
             }
+            config::Resolver::Frontd(frontd) => {
+                Kind::Frontd(frontd::Passphrase::build(&route.name, &frontd.key_file, read)?)
+            }
             config::Resolver::Name(table) => Kind::Name(name::Names::build(table)),
             config::Resolver::Upstream => Kind::Upstream(upstream::of(route)?),
         };
@@ -265,6 +278,7 @@ impl Resolver {
                 Ok(Resolved { target, identity: claims.subject })
             }
             Kind::Ticket(tickets) => tickets.resolve(&self.guard, ask, own),
+            Kind::Frontd(passphrase) => passphrase.resolve(&self.guard, ask, own).map(anonymous),
             Kind::Name(names) => names.resolve(&self.guard, ask, own).map(anonymous),
             Kind::Upstream(name) => Ok(anonymous(Target::Upstream(name.clone()))),
         }

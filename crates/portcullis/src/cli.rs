@@ -3,18 +3,19 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 use crate::demo::{self, Demo};
 use crate::exit::{Exit, Refused};
 use crate::jwt::JwtCommand;
+use crate::man::{CompletionsCommand, ManCommand};
 use crate::ticket::TicketCommand;
 use crate::{check, convert, run, schema};
 
 /// A transparent gateway for stateful, long-lived services.
 #[derive(Debug, Parser)]
 #[command(name = "portcullis", version, about, disable_help_subcommand = true)]
-struct Cli {
+pub(crate) struct Cli {
     /// The configuration [default: config/config.toml, then /etc/portcullis/portcullis.toml]
     #[arg(long, global = true, value_name = "PATH")]
     config: Option<PathBuf>,
@@ -42,6 +43,10 @@ enum Command {
     Jwt(JwtCommand),
     /// Makes keys of tickets, seals and opens tickets
     Ticket(TicketCommand),
+    /// Prints the manual page, for `man -l -`
+    Man(ManCommand),
+    /// Prints what a shell completes this command line with
+    Completions(CompletionsCommand),
 }
 
 /// What `run` may be told.
@@ -70,6 +75,8 @@ pub(crate) fn main() -> ExitCode {
         Command::Schema => schema::run(),
         Command::Jwt(command) => finish(command.run()),
         Command::Ticket(command) => finish(command.run()),
+        Command::Man(command) => finish(command.run(Cli::command())),
+        Command::Completions(command) => command.run(Cli::command()),
     }
 }
 

@@ -7,6 +7,7 @@ mod convert;
 mod demo;
 mod exit;
 mod jwt;
+mod man;
 mod node;
 mod run;
 mod schema;

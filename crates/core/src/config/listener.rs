@@ -103,13 +103,16 @@ static HELLO: Maybe<Choice<Hello>> = Maybe {
             ("length-prefixed", Hello::LengthPrefixed),
             ("header", Hello::Header),
             ("sni", Hello::Sni),
+            ("frontd", Hello::Frontd),
+            ("funny", Hello::Funny),
             ("none", Hello::None),
         ],
         later: &[],
     },
     absent: "\"length-prefixed\" with tcp, tls and kcp, \"header\" with ws and wss",
     doc: "how a client says where it belongs; \"sni\" (tls, tcp): by the name it asks TLS for, which with tcp is only \
-          looked at and goes on to the endpoint; \"none\": not at all, the route names an upstream",
+          looked at and goes on to the endpoint; \"none\": not at all, the route names an upstream; \"frontd\", \
+          \"funny\": as the clients of those gateways do",
 };
 static HELLO_TIMEOUT: Key<Span> = Key {
     name: "hello_timeout",
@@ -142,13 +145,13 @@ pub(super) const MESSAGE: Text<Box<[u8]>> = Text {
 static SUCCESS_MESSAGE: Maybe<Text<Box<[u8]>>> = Maybe {
     name: "success_message",
     kind: MESSAGE,
-    absent: "\"ok\"; nothing with hello \"sni\" and \"none\"",
+    absent: "\"ok\"; nothing with hello \"sni\", \"none\" and \"frontd\", \"200\" with \"funny\"",
     doc: "sent when the endpoint is open; \"\" = nothing",
 };
 static FAILURE_MESSAGE: Maybe<Text<Box<[u8]>>> = Maybe {
     name: "failure_message",
     kind: MESSAGE,
-    absent: "\"error\"; nothing with hello \"sni\" and \"none\"",
+    absent: "\"error\"; nothing with hello \"sni\" and \"none\", \"4102\" with \"frontd\", \"502\" with \"funny\"",
     doc: "sent on any failure, the same for every cause; \"\" = nothing",
 };
 static FAILURE_DELAY: Key<Span> = Key {
@@ -226,7 +229,7 @@ pub(super) fn read(reader: &Reader<'_>, routes: &[Known]) -> Option<Listener> {
     if let Some(protocol) = protocol {
         agree::check(reader, protocol, hello, word);
     }
-    let credential = matches!(word, Some(Word::Jwt | Word::Ticket));
+    let credential = word.is_some_and(Word::is_credential);
     let protocol_known = protocol?;
     let wants_query = ws.wants_query();
     let listener = Listener {
@@ -237,8 +240,8 @@ pub(super) fn read(reader: &Reader<'_>, routes: &[Known]) -> Option<Listener> {
         hello_timeout: reader.get(&HELLO_TIMEOUT),
         hello_max_bytes: reader.get(&HELLO_MAX_BYTES),
         open_timeout: reader.get(&OPEN_TIMEOUT),
-        success_message: message(reader, &SUCCESS_MESSAGE, SUCCESS, hello),
-        failure_message: message(reader, &FAILURE_MESSAGE, FAILURE, hello),
+        success_message: message(reader, &SUCCESS_MESSAGE, usual_messages(hello).0),
+        failure_message: message(reader, &FAILURE_MESSAGE, usual_messages(hello).1),
         failure_delay: reader.get(&FAILURE_DELAY),
         route: route?,
         idle_timeout: reader.find(&IDLE_TIMEOUT).unwrap_or(usual_idle(protocol_known)),
@@ -267,14 +270,11 @@ pub(super) fn write(writer: &mut Writer<'_>, listener: &Listener, word: Option<W
     writer.put(&HELLO_TIMEOUT, &listener.hello_timeout);
     writer.put(&HELLO_MAX_BYTES, &listener.hello_max_bytes);
     writer.put(&OPEN_TIMEOUT, &listener.open_timeout);
-    let said = |usual: &str, message: &[u8]| match listener.hello {
-        Hello::None | Hello::Sni => message.is_empty(),
-        Hello::LengthPrefixed | Hello::Header => message == usual.as_bytes(),
-    };
-    let success = &listener.success_message;
-    writer.put_maybe(&SUCCESS_MESSAGE, success, said(SUCCESS, success));
-    let failure = &listener.failure_message;
-    writer.put_maybe(&FAILURE_MESSAGE, failure, said(FAILURE, failure));
+    let (success, failure) = usual_messages(listener.hello);
+    let said = &listener.success_message;
+    writer.put_maybe(&SUCCESS_MESSAGE, said, **said == *success.as_bytes());
+    let said = &listener.failure_message;
+    writer.put_maybe(&FAILURE_MESSAGE, said, **said == *failure.as_bytes());
     writer.put(&FAILURE_DELAY, &listener.failure_delay);
     writer.put_needed(&ROUTE, &listener.route);
     let idle = listener.idle_timeout;
@@ -293,21 +293,31 @@ pub(super) fn write(writer: &mut Writer<'_>, listener: &Listener, word: Option<W
         writer.put_nested(&KCP, kcp);
     }
     if let Some(ws) = &listener.ws {
-        let query = !matches!(word, Some(Word::Jwt | Word::Ticket));
+        let query = !word.is_some_and(Word::is_credential);
         writer.put_nested(&WS, &WsKeys::saying(ws, query));
     }
 }
 
-fn message(reader: &Reader<'_>, key: &Maybe<Text<Box<[u8]>>>, usual: &str, hello: Hello) -> Box<[u8]> {
-    let silent = is_silent(hello);
-    reader.find(key).unwrap_or_else(|| if silent { Box::default() } else { usual.as_bytes().into() })
+fn message(reader: &Reader<'_>, key: &Maybe<Text<Box<[u8]>>>, usual: &str) -> Box<[u8]> {
+    reader.find(key).unwrap_or_else(|| usual.as_bytes().into())
+}
+
+/// What success and failure are told with. Foreign clients know codes; of those for failures they get one,
+/// "cannot connect", whatever the cause.
+fn usual_messages(hello: Hello) -> (&'static str, &'static str) {
+    match hello {
+        Hello::Sni | Hello::None => ("", ""),
+        Hello::Frontd => ("", "4102"),
+        Hello::Funny => ("200", "502"),
+        Hello::LengthPrefixed | Hello::Header => (SUCCESS, FAILURE),
+    }
 }
 
 /// Do only the endpoint's bytes reach its clients?
 fn is_silent(hello: Hello) -> bool {
     match hello {
         Hello::Sni | Hello::None => true,
-        Hello::LengthPrefixed | Hello::Header => false,
+        Hello::LengthPrefixed | Hello::Frontd | Hello::Funny | Hello::Header => false,
     }
 }
 

@@ -13,7 +13,7 @@ use super::kind::{Choice, List, Map, Nested, Span, Text, free_text, named};
 use super::name::{self, Target};
 use super::process::FILE;
 use super::write::Writer;
-use super::{Jwt, NameRule, NameTable, Resolver, Route, Ticket};
+use super::{Frontd, Jwt, NameRule, NameTable, Resolver, Route, Ticket};
 use crate::allow::{Allow, Rule};
 use crate::name::{RouteName, UpstreamName};
 
@@ -26,6 +26,7 @@ pub(super) enum Word {
     Address,
     Jwt,
     Ticket,
+    Frontd,
     Name,
     Upstream,
 }
@@ -36,9 +37,15 @@ impl Word {
             Resolver::Address => Self::Address,
             Resolver::Jwt(_) => Self::Jwt,
             Resolver::Ticket(_) => Self::Ticket,
+            Resolver::Frontd(_) => Self::Frontd,
             Resolver::Name(_) => Self::Name,
             Resolver::Upstream => Self::Upstream,
         }
+    }
+
+    /// Is a key good for whoever has it?
+    pub(super) fn is_credential(self) -> bool {
+        matches!(self, Self::Jwt | Self::Ticket | Self::Frontd)
     }
 
     pub(super) fn as_str(self) -> &'static str {
@@ -64,10 +71,13 @@ enum Line {
 }
 
 const NO_MORE_PRIVATE: &str = "no-more-private";
+const UNPROVEN: &str = "the addresses of resolver \"frontd\" prove nothing: whoever saw one may use it again for ever, and nothing \
+    tells one that was changed; a ticket ends and cannot be changed (`resolver = \"ticket\"`)";
 const WORDS: &[(&str, Word)] = &[
     ("address", Word::Address),
     ("jwt", Word::Jwt),
     ("ticket", Word::Ticket),
+    ("frontd", Word::Frontd),
     ("name", Word::Name),
     ("upstream", Word::Upstream),
 ];
@@ -155,7 +165,7 @@ static KEY_FILE: Key<List<Text<PathBuf>>> = Key {
     name: "key_file",
     kind: List::or_one(FILE),
     default: Vec::new,
-    doc: "files with keys (resolver jwt: PEM, JWK(S), or raw bytes for HS256; ticket: ticket keys); required there",
+    doc: "files with keys (resolver jwt: PEM, JWK(S), or raw bytes for HS256; ticket: ticket keys; frontd: one passphrase); required there",
 };
 static AUDIENCE: Key<List<Text<Box<str>>>> = Key {
     name: "audience",
@@ -210,6 +220,13 @@ pub(super) fn read(name: RouteName, reader: &Reader<'_>, upstreams: &[&str]) -> 
         dial::agree(reader, &dial, &SPEAKING);
         known.dial = Some((dial.connect_timeout, dial.attempts));
     }
+    if word == Word::Frontd {
+        reader.report.warn(&reader.at(RESOLVER.name), UNPROVEN);
+        if reader.get(&KEY_FILE).len() > 1 {
+            let hint = "one file: nothing in an address tells which passphrase it is for";
+            reader.error(KEY_FILE.name, "resolver \"frontd\" has one passphrase", hint);
+        }
+    }
     refuse_idle_keys(reader, word);
     require(reader, word, &resolver);
     let Some(resolver) = resolver else { return (known, None) };
@@ -228,7 +245,7 @@ pub(super) fn write(writer: &mut Writer<'_>, route: &Route) {
     if word != Word::Upstream {
         writer.put_maybe(&ALLOW, &lines, lines.is_empty());
     }
-    if !matches!(word, Word::Address | Word::Name) {
+    if !matches!(word, Word::Address | Word::Frontd | Word::Name) {
         writer.put(&UPSTREAMS, &route.upstreams);
     }
     match &route.resolver {
@@ -242,6 +259,7 @@ pub(super) fn write(writer: &mut Writer<'_>, route: &Route) {
             writer.put(&KEY_FILE, &ticket.key_files);
             writer.put(&LEEWAY, &ticket.leeway);
         }
+        Resolver::Frontd(frontd) => writer.put(&KEY_FILE, &vec![frontd.key_file.clone()]),
         Resolver::Name(table) => {
             let pairs = table.names.iter().map(|(name, target)| (name.clone(), target.clone()));
             writer.put(&NAMES, &pairs.collect());
@@ -288,6 +306,7 @@ fn read_resolver(reader: &Reader<'_>, word: Option<Word>, upstreams: &[&str]) ->
         Word::Address => Resolver::Address,
         Word::Jwt => Resolver::Jwt(Jwt { key_files, audience, issuer, leeway }),
         Word::Ticket => Resolver::Ticket(Ticket { key_files, leeway }),
+        Word::Frontd => Resolver::Frontd(Frontd { key_file: key_files.into_iter().next()? }),
         Word::Name => Resolver::Name(NameTable { names: names.into_iter().collect(), dns }),
         Word::Upstream => Resolver::Upstream,
     })
@@ -299,6 +318,7 @@ fn refuse_idle_keys(reader: &Reader<'_>, word: Word) {
         Word::Address => &["upstreams", "key_file", "audience", "issuer", "leeway", "names", "dns"],
         Word::Jwt => &["names", "dns"],
         Word::Ticket => &["audience", "issuer", "names", "dns"],
+        Word::Frontd => &["upstreams", "audience", "issuer", "leeway", "names", "dns"],
         Word::Name => &["upstreams", "key_file", "audience", "issuer", "leeway"],
         Word::Upstream => &[
             "allow",
@@ -322,7 +342,9 @@ fn refuse_idle_keys(reader: &Reader<'_>, word: Word) {
     let why = format!("with resolver \"{}\"", word.as_str());
     let hint = match word {
         Word::Upstream => "take it out; how endpoints are dialled is said in `[upstream.NAME]`",
-        Word::Address | Word::Jwt | Word::Ticket | Word::Name => "take it out, or choose another resolver",
+        Word::Address | Word::Jwt | Word::Ticket | Word::Frontd | Word::Name => {
+            "take it out, or choose another resolver"
+        }
     };
     reader.refuse(idle, &why, hint);
     if word == Word::Name && !reader.has(DNS.name) {
@@ -352,6 +374,12 @@ fn require(reader: &Reader<'_>, word: Word, resolver: &Option<Resolver>) {
         Word::Ticket if empty(KEY_FILE.name) => {
             missing(KEY_FILE.name, "`key_file = \"ticket.key\"`, made by `portcullis ticket keygen`");
         }
+        Word::Frontd if empty(KEY_FILE.name) => {
+            missing(
+                KEY_FILE.name,
+                "`key_file = \"frontd.key\"`: a file with the passphrase and nothing else",
+            );
+        }
         Word::Upstream if empty(UPSTREAMS.name) => missing(UPSTREAMS.name, "`upstreams = [\"lobby\"]`"),
         Word::Name if !reader.has(NAMES.name) && !reader.has(DNS.name) => {
             missing(
@@ -359,11 +387,11 @@ fn require(reader: &Reader<'_>, word: Word, resolver: &Option<Resolver>) {
                 "`names = { lobby = \"10.0.1.5:7083\" }`, or `dns = { suffix = \".game.internal\", port = 7083 }`",
             );
         }
-        Word::Address | Word::Jwt | Word::Ticket | Word::Name | Word::Upstream => {}
+        Word::Address | Word::Jwt | Word::Ticket | Word::Frontd | Word::Name | Word::Upstream => {}
     }
     let looks_up = matches!(resolver, Some(Resolver::Name(table)) if table.dns.is_some());
     let carries = match word {
-        Word::Address => true,
+        Word::Address | Word::Frontd => true,
         Word::Jwt | Word::Ticket => empty(UPSTREAMS.name),
         Word::Name => looks_up,
         Word::Upstream => false,
@@ -373,7 +401,7 @@ fn require(reader: &Reader<'_>, word: Word, resolver: &Option<Resolver>) {
             Word::Jwt | Word::Ticket => {
                 "say what may be dialled: `allow = [\"10.0.0.0/8:7000-7999\"]`, or which `upstreams` a token may name"
             }
-            Word::Address | Word::Name | Word::Upstream => {
+            Word::Address | Word::Frontd | Word::Name | Word::Upstream => {
                 "say what may be dialled: `allow = [\"10.0.0.0/8:7000-7999\"]`"
             }
         };
@@ -387,3 +415,6 @@ fn check_upstream(reader: &Reader<'_>, at: &std::ops::Range<usize>, name: &Upstr
         reader.report.error(at, format!("there is no upstream `{name}`"), hint);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,10 +4,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::config::{Kcp, KcpKey};
+use crate::passphrase;
 use crate::wire::kcp::crypt::{Crypt, Key, KeyError};
-
-/// Longer than any passphrase: a file of this size is another than was meant.
-const FILE_MAX: usize = 1024;
 
 /// Why a key cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -22,7 +20,7 @@ pub enum SecretError {
         source: io::Error,
     },
     /// The file holds something else.
-    #[error("{}: a passphrase is text of 1 to {FILE_MAX} bytes", path.display())]
+    #[error("{}: a passphrase is text of 1 to {} bytes", path.display(), passphrase::MAX)]
     NoPassphrase {
         /// Which file.
         path: PathBuf,
@@ -38,16 +36,12 @@ pub(super) fn crypt(kcp: &Kcp, read: &dyn Fn(&Path) -> io::Result<Vec<u8>>) -> R
         None => Key::from_bytes(&[]),
         Some(KcpKey::Raw(bytes)) => Key::from_bytes(bytes),
         Some(KcpKey::Passphrase(passphrase)) => Key::from_passphrase(passphrase),
-        Some(KcpKey::File(path)) => Key::from_passphrase(&passphrase(path, read)?),
+        Some(KcpKey::File(path)) => Key::from_passphrase(&read_passphrase(path, read)?),
     };
     Ok(Crypt::new(kcp.cipher, &key)?)
 }
 
-fn passphrase(path: &Path, read: &dyn Fn(&Path) -> io::Result<Vec<u8>>) -> Result<String, SecretError> {
+fn read_passphrase(path: &Path, read: &dyn Fn(&Path) -> io::Result<Vec<u8>>) -> Result<String, SecretError> {
     let bytes = read(path).map_err(|source| SecretError::Unreadable { path: path.into(), source })?;
-    let text = String::from_utf8(bytes).ok();
-    // An editor ends the last line, and nobody sees it.
-    let text = text.map(|text| text.strip_suffix('\n').unwrap_or(&text).trim_end_matches('\r').to_owned());
-    let text = text.filter(|text| (1..=FILE_MAX).contains(&text.len()));
-    text.ok_or_else(|| SecretError::NoPassphrase { path: path.into() })
+    passphrase::parse(bytes).ok_or_else(|| SecretError::NoPassphrase { path: path.into() })
 }

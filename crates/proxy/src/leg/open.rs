@@ -200,6 +200,10 @@ pub(crate) fn message(hello: config::Hello, text: &[u8]) -> Vec<u8> {
     match hello {
         _ if text.is_empty() => Vec::new(),
         config::Hello::LengthPrefixed => portcullis_core::wire::hello::length_prefixed(text),
-        config::Hello::Header | config::Hello::Sni | config::Hello::None => text.to_vec(),
+        config::Hello::Frontd
+        | config::Hello::Funny
+        | config::Hello::Header
+        | config::Hello::Sni
+        | config::Hello::None => text.to_vec(),
     }
 }

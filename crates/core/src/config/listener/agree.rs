@@ -63,7 +63,7 @@ fn check_hello(reader: &Reader<'_>, protocol: Protocol, hello: Hello, word: Opti
             );
             reader.error(HELLO.name, message, hint);
         }
-        (Protocol::Ws | Protocol::Wss, Hello::LengthPrefixed) => {
+        (Protocol::Ws | Protocol::Wss, Hello::LengthPrefixed | Hello::Frontd | Hello::Funny) => {
             let hint = format!("\"header\" or \"none\" with {spoken}");
             reader.error(HELLO.name, format!("{spoken} takes its hello from the upgrade"), hint);
         }
@@ -71,8 +71,11 @@ fn check_hello(reader: &Reader<'_>, protocol: Protocol, hello: Hello, word: Opti
             let hint = "\"sni\" comes with protocol \"tls\", or with \"tcp\", where it is only looked at";
             reader.error(HELLO.name, format!("{spoken} does not route by the name asked of TLS"), hint);
         }
-        (Protocol::Tcp | Protocol::Tls, Hello::LengthPrefixed | Hello::None | Hello::Sni)
-        | (Protocol::Kcp, Hello::LengthPrefixed | Hello::None)
+        (
+            Protocol::Tcp | Protocol::Tls | Protocol::Kcp,
+            Hello::LengthPrefixed | Hello::Frontd | Hello::Funny | Hello::None,
+        )
+        | (Protocol::Tcp | Protocol::Tls, Hello::Sni)
         | (Protocol::Ws | Protocol::Wss, Hello::Header | Hello::None) => {}
     }
     let quoted = if hello == Hello::Sni { "\"sni\"" } else { "\"none\"" };
@@ -82,6 +85,11 @@ fn check_hello(reader: &Reader<'_>, protocol: Protocol, hello: Hello, word: Opti
         let message =
             format!("hello \"none\" gives no key, and the route's resolver `{}` needs one", word.as_str());
         reader.error(HELLO.name, message, "a route with `resolver = \"upstream\"`, or another hello");
+    }
+    if let (Hello::Frontd | Hello::Funny, Some(other)) = (hello, word.filter(|word| *word != Word::Frontd)) {
+        let message =
+            format!("this hello is an encrypted address, and resolver `{}` opens none", other.as_str());
+        reader.error(HELLO.name, message, "a route with `resolver = \"frontd\"`, or another hello");
     }
     if hello == Hello::Sni && word == Some(Word::Address) {
         let message =
