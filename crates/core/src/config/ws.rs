@@ -87,7 +87,7 @@ static HEADER: Key<Text<Box<str>>> = Key {
 static QUERY: Maybe<Flag> = Maybe {
     name: "query",
     kind: Flag,
-    absent: "true; false with resolver `jwt` or `ticket`: no credentials in URLs",
+    absent: "true; false with resolver `jwt`, `ticket` or `frontd`: no credentials in URLs",
     doc: "may the key come in the query?",
 };
 static ORIGINS: Key<List<Text<Box<str>>>> = Key {
