@@ -12,6 +12,7 @@ mod tests;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use portcullis_core::outcome::Path;
 use portcullis_proxy::{Counts, ListenerCounts};
 
 use self::page::Page;
@@ -117,10 +118,9 @@ pub struct Traffic {
 impl From<Counts> for Traffic {
     fn from(counts: Counts) -> Self {
         let sum = |of: fn(&ListenerCounts) -> u64| counts.listeners.iter().map(of).sum::<u64>();
-        let spliced = sum(|listener| listener.spliced_bytes);
-        let all = sum(|listener| listener.up_bytes + listener.down_bytes);
+        let moved = |path: Path| counts.listeners.iter().map(|one| one.path_bytes[path as usize]).sum();
         Self {
-            path_bytes: vec![("copy", all.saturating_sub(spliced)), ("splice", spliced)],
+            path_bytes: Path::ALL.map(|path| (path.label(), moved(path))).to_vec(),
             hellos: sum(|listener| listener.hellos),
             accept_pauses: counts.accept_pauses,
             bugs: counts.bugs,

@@ -75,6 +75,38 @@ impl fmt::Display for Reason {
     }
 }
 
+/// How bytes are moved. Of what both sides of a session ask for, the later here is its path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Path {
+    /// Through user space, as they are.
+    Copy,
+    /// Inside the kernel.
+    Splice,
+    /// Encrypted or decrypted by TLS.
+    Tls,
+    /// As WebSocket messages, with TLS or without.
+    Ws,
+    /// As KCP datagrams, whatever the other side speaks.
+    Kcp,
+}
+
+impl Path {
+    /// Every path, in declaration order.
+    pub const ALL: [Self; 5] = [Self::Copy, Self::Splice, Self::Tls, Self::Ws, Self::Kcp];
+
+    /// The label in logs and metrics.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Copy => "copy",
+            Self::Splice => "splice",
+            Self::Tls => "tls",
+            Self::Ws => "ws",
+            Self::Kcp => "kcp",
+        }
+    }
+}
+
 /// Names one session of this process: never reused while it runs.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
 pub struct SessionId(pub u64);
@@ -106,8 +138,8 @@ pub struct Ended {
     pub up_bytes: u64,
     /// Endpoint to client, payload bytes.
     pub down_bytes: u64,
-    /// Were bytes moved without a copy?
-    pub spliced: bool,
+    /// How its bytes were moved; [`Path::Splice`] when some of them were.
+    pub path: Path,
     /// When it began.
     pub began: SystemTime,
     /// From accept until the endpoint was open; `None` if it never was.

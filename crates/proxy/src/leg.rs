@@ -16,7 +16,7 @@ mod ws;
 use std::io;
 
 use portcullis_core::config;
-use portcullis_core::outcome::Reason;
+use portcullis_core::outcome::{Path, Reason};
 use portcullis_core::snapshot::ListenerPlan;
 use portcullis_core::tls::subject;
 use portcullis_core::wire::http_upgrade::UpgradeReader;
@@ -99,6 +99,16 @@ pub(crate) enum Received {
 }
 
 impl Leg {
+    /// What its bytes pass through.
+    pub(crate) fn path(&self) -> Path {
+        match (&self.wire, &self.codec) {
+            (Wire::Kcp(_), _) => Path::Kcp,
+            (Wire::Tcp(_) | Wire::Tls(_), Codec::Ws(_) | Codec::Upgrading(_) | Codec::Asking(_)) => Path::Ws,
+            (Wire::Tls(_), Codec::Raw) => Path::Tls,
+            (Wire::Tcp(_), Codec::Raw) => Path::Copy,
+        }
+    }
+
     /// A leg on a connected (or connecting) socket.
     pub(crate) fn tcp(socket: Socket) -> Self {
         Self::on(Wire::Tcp(socket))

@@ -6,7 +6,7 @@ use std::array;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use portcullis_core::name::ListenerName;
-use portcullis_core::outcome::Reason;
+use portcullis_core::outcome::{Path, Reason};
 
 pub(crate) use kcp::KcpCell;
 pub use kcp::{KcpCounts, RTT_BOUNDS};
@@ -41,7 +41,7 @@ pub(crate) struct Cell {
     pub(crate) opened: Count,
     pub(crate) up_bytes: Count,
     pub(crate) down_bytes: Count,
-    pub(crate) spliced_bytes: Count,
+    path_bytes: [Count; Path::ALL.len()],
     refused: [Count; Reason::ALL.len()],
     closed: [Count; Reason::ALL.len()],
     pub(crate) kcp: KcpCell,
@@ -57,7 +57,7 @@ impl Default for Cell {
             opened: Count::default(),
             up_bytes: Count::default(),
             down_bytes: Count::default(),
-            spliced_bytes: Count::default(),
+            path_bytes: Path::ALL.map(|_| Count::default()),
             refused: by_reason(),
             closed: by_reason(),
             kcp: KcpCell::default(),
@@ -66,6 +66,11 @@ impl Default for Cell {
 }
 
 impl Cell {
+    /// Counts payload bytes by how they were moved.
+    pub(crate) fn moved(&self, path: Path, bytes: u64) {
+        self.path_bytes[path as usize].add(bytes);
+    }
+
     /// Counts the end of a session that was open.
     pub(crate) fn closed(&self, reason: Reason) {
         self.closed[reason as usize].add(1);
@@ -115,7 +120,8 @@ impl Meter {
             opened: sum(|cell| &cell.opened),
             up_bytes: sum(|cell| &cell.up_bytes),
             down_bytes: sum(|cell| &cell.down_bytes),
-            spliced_bytes: sum(|cell| &cell.spliced_bytes),
+            path_bytes: Path::ALL
+                .map(|path| self.cells.iter().map(|cell| cell.path_bytes[path as usize].read()).sum()),
             refused: by_reason(|cell| &cell.refused),
             closed: by_reason(|cell| &cell.closed),
             kcp: KcpCounts::sum(&self.cells),
@@ -140,8 +146,8 @@ pub struct ListenerCounts {
     pub up_bytes: u64,
     /// Payload bytes from endpoints.
     pub down_bytes: u64,
-    /// Of both, how many went through a pipe without a copy.
-    pub spliced_bytes: u64,
+    /// Of both, how many were moved how, in the order of [`Path::ALL`].
+    pub path_bytes: [u64; Path::ALL.len()],
     /// Sessions that never opened, by reason; reasons that did not happen are left out.
     pub refused: Vec<(Reason, u64)>,
     /// Sessions that were open, by reason of their end; reasons that did not happen are left out.

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use portcullis_core::outcome::{Ended, Reason, SessionId};
+use portcullis_core::outcome::{Ended, Path, Reason, SessionId};
 use portcullis_core::snapshot::{Lease, ListenerPlan, Snapshot};
 use portcullis_core::wheel::Tick;
 use portcullis_sys::epoll::Event;
@@ -54,6 +54,8 @@ pub(crate) struct Session {
     heard: Tick,
     moved: Tick,
     pinged: Tick,
+    /// What both sides ask for, once it is open.
+    path: Path,
     /// When a break that cannot be read yet is passed on all the same.
     broke: Tick,
     /// Unacknowledged bytes when silence was last looked at.
@@ -134,6 +136,7 @@ impl Session {
             heard: io.now,
             moved: io.now,
             pinged: io.now,
+            path: Path::Copy,
             broke: Tick::NEVER,
             owed: u32::MAX,
             lasting: false,
@@ -298,7 +301,9 @@ impl Session {
             let cell = self.meter.cell(usize::from(io.worker));
             cell.up_bytes.add(now.0 - before.0);
             cell.down_bytes.add(now.1 - before.1);
-            cell.spliced_bytes.add(now.2 - before.2);
+            let (all, spliced) = (now.0 - before.0 + now.1 - before.1, now.2 - before.2);
+            cell.moved(Path::Splice, spliced);
+            cell.moved(self.path, all - spliced);
         }
     }
 
@@ -309,6 +314,7 @@ impl Session {
         self.moved = io.now;
         self.pinged = io.now;
         self.phase = Phase::Relaying;
+        self.path = self.client.path().max(self.endpoint.as_ref().map_or(Path::Copy, Leg::path));
         self.meter.cell(usize::from(io.worker)).opened.add(1);
         if io.shared.tell_opened.load(Ordering::Relaxed)
             && let Some(endpoint) = self.endpoint_address
@@ -350,7 +356,7 @@ impl Session {
             reason,
             up_bytes: self.up.bytes,
             down_bytes: self.down.bytes,
-            spliced: self.up.spliced + self.down.spliced > 0,
+            path: if self.up.spliced + self.down.spliced > 0 { Path::Splice } else { self.path },
             began: io.clock.wall(self.began),
             opened_after: self.was_open().then(|| self.opened.since(self.began)),
             lasted: io.now.since(self.began),

@@ -10,6 +10,7 @@ use std::net::{Shutdown, TcpStream};
 use std::thread;
 
 use gate::{Gate, echo, to};
+use portcullis_core::outcome::Path;
 
 #[test]
 fn bytes_flow_both_ways_and_half_close_is_passed_on() {
@@ -43,7 +44,7 @@ fn bulk_is_promoted_to_splice_and_arrives_whole() {
     assert!(got.iter().enumerate().all(|(index, byte)| *byte == (((index as u32 & 0xffff) * 31) >> 3) as u8));
     gate.wait_until_empty();
     let counts = gate.handle.counts();
-    assert!(counts.listeners[0].spliced_bytes > total as u64, "{counts:?}");
+    assert!(counts.listeners[0].path_bytes[Path::Splice as usize] > total as u64, "{counts:?}");
 }
 
 #[test]

@@ -19,7 +19,7 @@ impl From<&Ended> for Entry {
             .with("reason", ended.reason.label())
             .with("up", ended.up_bytes)
             .with("down", ended.down_bytes)
-            .with("path", if ended.spliced { "splice" } else { "copy" })
+            .with("path", ended.path.label())
             .with_some("opened_after", ended.opened_after)
             .with("lasted", ended.lasted)
     }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use portcullis_core::config::{LogFormat, Rotate};
 use portcullis_core::name::ListenerName;
-use portcullis_core::outcome::{Ended, Reason, SessionId};
+use portcullis_core::outcome::{Ended, Path, Reason, SessionId};
 use proptest::prelude::*;
 
 use super::*;
@@ -73,7 +73,7 @@ fn ended() -> Ended {
         reason: Reason::ClientEnded,
         up_bytes: 12,
         down_bytes: 3400,
-        spliced: true,
+        path: Path::Splice,
         began: SystemTime::UNIX_EPOCH,
         opened_after: Some(Duration::from_millis(3)),
         lasted: Duration::from_millis(61_005),
