@@ -47,6 +47,7 @@ reasons! {
     HelloEvicted "hello-evicted" "Too many hellos were in progress and this one was the oldest.",
     Unproven "unproven" "KCP: too many addresses had not shown that they hear us, and this one was the oldest.",
     Replaced "replaced" "KCP: another conversation of the same address has shown that it is there.",
+    ProxyHeader "proxy-header" "The peer sent no valid PROXY header, or may send none (`proxy_protocol`).",
     Handshake "handshake" "The TLS handshake with the client failed.",
     HelloMalformed "hello-malformed" "The hello broke its format or its size.",
     ClientLeft "client-left" "The client went away before its endpoint was open.",

@@ -5,6 +5,7 @@
 //! stays inside. Every method makes progress or says why not; none blocks.
 
 mod asking;
+mod caller;
 mod kcp;
 mod open;
 mod payload;
@@ -25,9 +26,10 @@ use portcullis_sys::socket::Socket;
 
 use crate::ring::{Lent, Ring};
 pub(crate) use asking::{Asking, Whose};
+pub(crate) use caller::Caller;
 pub(crate) use kcp::{ASK_AFTER, Kcp, Newcomer, Terms};
 use open::Stage;
-pub(crate) use open::{Established, Onward, Opened, message};
+pub(crate) use open::{Established, Introduction, Onward, Opened, message};
 use tls::Tls;
 pub(crate) use unit::{Border, Unit};
 use wire::Wire;
@@ -134,7 +136,9 @@ impl Leg {
     pub(crate) fn accepted(socket: Socket, plan: &ListenerPlan) -> Self {
         let settings = &plan.settings;
         let codec = if settings.ws.is_some() { Codec::Upgrading(Box::default()) } else { Codec::Raw };
-        let speaks_first = plan.tls.is_some() || settings.hello != config::Hello::None;
+        let speaks_first = plan.tls.is_some()
+            || settings.hello != config::Hello::None
+            || !settings.proxy_protocol.is_empty();
         let state = State { may_read: speaks_first, ..State::default() };
         let leg = if plan.tls.is_some() { Self::tls(socket) } else { Self::tcp(socket) };
         Self { codec, state, ..leg }
@@ -159,7 +163,9 @@ impl Leg {
     /// Gives bytes back that were read too far; they are the next that are received.
     pub(crate) fn put_back(&mut self, unread: Box<[u8]>) {
         if !unread.is_empty() {
-            self.unread = Some(Box::new(Unread { bytes: unread, received: 0 }));
+            let behind = self.take_unread();
+            let bytes = if behind.is_empty() { unread } else { [&unread[..], &behind].concat().into() };
+            self.unread = Some(Box::new(Unread { bytes, received: 0 }));
         }
     }
 

@@ -112,7 +112,7 @@ impl Session {
     /// Begins a session at accept.
     pub(crate) fn begin(id: SessionId, token: u64, arrival: Arrival, io: &Io) -> Self {
         let Arrival { client, peer, plan, snapshot, meter, permit } = arrival;
-        let gate = Box::new(Gate::new(&plan, io.next_tick()));
+        let gate = Box::new(Gate::new(&plan, peer, io.next_tick()));
         Self {
             id,
             token,

@@ -2,18 +2,20 @@
 
 use std::io;
 use std::mem;
+use std::net::{Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use portcullis_core::config;
-use portcullis_core::outcome::Reason;
+use portcullis_core::outcome::{Reason, SessionId};
 use portcullis_core::snapshot::ListenerPlan;
 use portcullis_core::wire::http_upgrade::{MAX_HEAD, UpgradeStep};
+use portcullis_core::wire::proxy_header::{self, Addresses};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 
 use crate::io::Io;
 use crate::leg::tls::Shaken;
-use crate::leg::{Codec, Leg, Received, Ws, ws};
+use crate::leg::{Caller, Codec, Leg, Received, Ws, ws};
 
 /// How far a leg has been opened. Client and endpoint go the same way, one hearing what the other says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -66,10 +68,40 @@ pub(crate) enum Established {
 pub(crate) struct Onward {
     /// How TLS is spoken with it, and the name it is asked for.
     pub(crate) tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
+    /// The first bytes of the connection, or of a stream over datagrams.
+    pub(crate) header: Vec<u8>,
+    /// The first message, where messages are spoken.
+    pub(crate) first_message: Vec<u8>,
+}
+
+/// Whom an endpoint is told that it serves.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Introduction<'a> {
+    pub(crate) client: SocketAddr,
+    /// Where the client connected to; not known of a connection that broke a moment ago.
+    pub(crate) destination: Option<SocketAddr>,
+    pub(crate) authority: Option<&'a str>,
+    pub(crate) session: SessionId,
+    pub(crate) identity: Option<&'a str>,
+}
+
+impl Onward {
+    /// Has the endpoint told whom it serves: before anything else, or as the first of its messages.
+    pub(crate) fn introduce(&mut self, of: &Introduction<'_>, dial: &config::Dial) {
+        let nowhere = || SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), 0);
+        let header = proxy_header::Header {
+            addresses: Addresses { source: of.client, destination: of.destination.unwrap_or_else(nowhere) },
+            authority: of.authority,
+            unique_id: &of.session.to_string(),
+            identity: of.identity,
+        };
+        let place = if dial.ws.is_some() { &mut self.first_message } else { &mut self.header };
+        *place = header.encode();
+    }
 }
 
 /// What a stage has come to.
-enum Passed {
+pub(super) enum Passed {
     /// The next may begin.
     On,
     NotYet,
@@ -80,20 +112,21 @@ enum Passed {
 
 impl Leg {
     /// Gets transport and codec of a client's leg ready.
-    pub(crate) fn open(&mut self, plan: &ListenerPlan, io: &mut Io) -> Opened {
+    pub(crate) fn open(&mut self, caller: &mut Caller, plan: &ListenerPlan, io: &mut Io) -> Opened {
         loop {
             let (passed, next) = match self.stage {
-                Stage::Header => (Passed::On, Stage::Tls),
+                Stage::Header => (self.read_header(caller, &plan.settings, io), Stage::Tls),
                 Stage::Tls => match &plan.tls {
                     Some(tls) => {
                         let is_http = plan.settings.ws.is_some();
                         self.begin_server(Arc::clone(if is_http { &tls.http } else { &tls.config }));
                         (Passed::On, Stage::Shaking)
                     }
+                    None if plan.settings.hello == config::Hello::Sni => (self.peek(caller, io), Stage::Http),
                     None => (Passed::On, Stage::Http),
                 },
                 Stage::Shaking => (self.shake_client(io), Stage::Http),
-                Stage::Http => return self.upgrade(&plan.settings, io),
+                Stage::Http => return self.upgrade(caller, &plan.settings, io),
                 Stage::Ready => return Opened::Ready(None),
             };
             match passed {
@@ -120,10 +153,10 @@ impl Leg {
     }
 
     /// From an HTTP request to messages, where the listener speaks them.
-    fn upgrade(&mut self, settings: &config::Listener, io: &mut Io) -> Opened {
+    fn upgrade(&mut self, caller: &mut Caller, settings: &config::Listener, io: &mut Io) -> Opened {
         let (Codec::Upgrading(_), Some(ws)) = (&self.codec, &settings.ws) else {
             self.stage = Stage::Ready;
-            return Opened::Ready(self.asked_name(settings));
+            return Opened::Ready(self.asked_name(caller, settings));
         };
         let rules = ws::rules(ws, settings.hello_max_bytes);
         let mut room = MAX_HEAD;
@@ -140,8 +173,9 @@ impl Leg {
                     self.codec = Codec::Ws(Box::new(Ws::server(ws)));
                     self.put_back(surplus);
                     self.stage = Stage::Ready;
+                    caller.handle_forwarded(&upgrade.forwarded_for, ws);
                     let key = upgrade.key.unwrap_or_default();
-                    return Opened::Ready(key.or_else(|| self.asked_name(settings)));
+                    return Opened::Ready(key.or_else(|| self.asked_name(caller, settings)));
                 }
                 Err(error) => {
                     self.write_wire([&[], &[], error.response()], &mut io.lent);
@@ -154,9 +188,9 @@ impl Leg {
     }
 
     /// The name that a client asked for in its handshake, where that is its key.
-    fn asked_name(&self, settings: &config::Listener) -> Option<Box<str>> {
+    fn asked_name(&self, caller: &Caller, settings: &config::Listener) -> Option<Box<str>> {
         let is_key = settings.hello == config::Hello::Sni;
-        self.server_name().filter(|_| is_key).map(Into::into)
+        self.server_name().or(caller.name()).filter(|_| is_key).map(Into::into)
     }
 
     /// Gets an endpoint's leg ready, once the poller saw something of it.
@@ -168,7 +202,13 @@ impl Leg {
         }
         loop {
             match self.stage {
-                Stage::Header => self.stage = Stage::Tls,
+                Stage::Header => {
+                    self.write_wire([&[], &[], &mem::take(&mut onward.header)], &mut io.lent);
+                    if self.is_broken() {
+                        return Established::Failed(io::ErrorKind::ConnectionReset.into());
+                    }
+                    self.stage = Stage::Tls;
+                }
                 Stage::Tls => match mem::take(&mut onward.tls) {
                     Some((config, name)) => match self.begin_client(config, name) {
                         Ok(()) => self.stage = Stage::Shaking,
@@ -189,7 +229,10 @@ impl Leg {
                     Established::Ready => self.stage = Stage::Ready,
                     not_yet => return not_yet,
                 },
-                Stage::Ready => return Established::Ready,
+                Stage::Ready => {
+                    self.say(&mem::take(&mut onward.first_message), &mut io.lent);
+                    return Established::Ready;
+                }
             }
         }
     }

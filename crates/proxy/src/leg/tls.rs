@@ -400,7 +400,7 @@ impl Leg {
     }
 
     /// The name that a client asked for.
-    pub(super) fn server_name(&self) -> Option<&str> {
+    pub(crate) fn server_name(&self) -> Option<&str> {
         match &self.wire {
             Wire::Tls(tls) => tls.asked_name(),
             Wire::Tcp(_) | Wire::Kcp(_) => None,

@@ -1,6 +1,7 @@
 //! The transport under a leg: what each does in its own way, behind the same few calls.
 
 use std::io::{self, IoSlice};
+use std::net::SocketAddr;
 
 use portcullis_sys::epoll::{Event, Interest, Poller};
 use portcullis_sys::socket::{Socket, Tuning};
@@ -123,6 +124,15 @@ impl Wire {
             Self::Tcp(socket) => drop(socket.keep_watch(&Tuning::default())),
             Self::Tls(tls) => drop(tls.socket().keep_watch(&Tuning::default())),
             Self::Kcp(_) => {} // that is the conversation's own business
+        }
+    }
+
+    /// Our own address, where the connection has a socket of its own.
+    pub(super) fn local(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Tcp(socket) => socket.local().ok(),
+            Self::Tls(tls) => tls.socket().local().ok(),
+            Self::Kcp(_) => None,
         }
     }
 

@@ -240,6 +240,7 @@ pub(super) fn close_code(reason: Reason) -> u16 {
         | Reason::HelloEvicted
         | Reason::Unproven
         | Reason::Replaced
+        | Reason::ProxyHeader
         | Reason::Handshake
         | Reason::HelloMalformed
         | Reason::KeyMalformed

@@ -78,7 +78,7 @@ pub(super) fn onward(
         let config = if dial.ws.is_some() { &tls.http } else { &tls.config };
         (Arc::clone(config), name)
     });
-    Onward { tls }
+    Onward { tls, ..Onward::default() }
 }
 
 /// How often and how long an endpoint is tried.

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::num::NonZeroU16;
 use std::sync::Arc;
 
-use portcullis_core::config::Transport;
+use portcullis_core::config::{ProxyHeader, Transport};
 use portcullis_core::endpoint::{Host, HostName};
 use portcullis_core::opening::{Action, DialError, Input, Opening, Terms};
 use portcullis_core::outcome::Reason;
@@ -15,7 +15,9 @@ use portcullis_sys::epoll::Event;
 
 use crate::handle::{Asked, NameError, Question};
 use crate::io::Io;
-use crate::leg::{self, Asking, Established, Kcp, Leg, Onward, Opened, Received, Whose, message};
+use crate::leg::{
+    self, Asking, Caller, Established, Introduction, Kcp, Leg, Onward, Opened, Received, Whose, message,
+};
 use crate::session::dial::{Plan, dial_tcp, dialling, onward, source, why};
 use crate::session::{Phase, Session, Step};
 
@@ -23,6 +25,7 @@ use crate::session::{Phase, Session, Step};
 #[derive(Debug)]
 pub(super) struct Gate {
     machine: Opening,
+    caller: Caller,
     greeted: bool,
     read_at_most: usize,
     /// A key whose turn for an expensive step has not come.
@@ -49,9 +52,10 @@ enum Awaited {
 }
 
 impl Gate {
-    pub(super) fn new(plan: &ListenerPlan, now: Tick) -> Self {
+    pub(super) fn new(plan: &ListenerPlan, peer: SocketAddr, now: Tick) -> Self {
         Self {
             machine: Opening::new(Terms::from(&plan.settings), now),
+            caller: Caller::new(peer),
             greeted: false,
             read_at_most: 0,
             key: None,
@@ -99,7 +103,10 @@ impl Session {
             return self.endpoint_decided(io);
         }
         if !gate.greeted {
-            match self.client.open(&self.plan, io) {
+            let opened = self.client.open(&mut gate.caller, &self.plan, io);
+            // Who stands between may have said whose connection it is: from here on it is that client's.
+            self.client_address = gate.caller.client();
+            match opened {
                 Opened::NotYet => {}
                 Opened::Later => return Step::Again,
                 Opened::Ready(key) => {
@@ -108,6 +115,7 @@ impl Session {
                     }
                     return self.feed(Input::ClientOpen(key), io);
                 }
+                Opened::Refused(Reason::ProxyHeader) => return self.over(Reason::ProxyHeader),
                 Opened::Refused(reason) => return self.part(reason, io),
                 Opened::Ended => return self.feed(Input::ClientEnded, io),
             }
@@ -315,6 +323,16 @@ impl Session {
             }
         };
         gate.onward = onward(dial, tls.as_deref(), gate.plan.host().or(gate.host.as_ref()), address);
+        if dial.proxy_protocol == ProxyHeader::V2 {
+            let header = Introduction {
+                client: self.client_address,
+                destination: gate.caller.destination().or_else(|| self.client.reached(io)),
+                authority: self.client.server_name().or(gate.caller.name()),
+                session: self.id,
+                identity: self.identity.as_deref(),
+            };
+            gate.onward.introduce(&header, dial);
+        }
         let turn = self.id.0 / io.shared.mailboxes.len() as u64 + gate.plan.earlier_attempts() as u64;
         let source = source(dial, address, turn);
         gate.dialled = true;
