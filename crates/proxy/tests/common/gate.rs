@@ -11,6 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use portcullis_core::config::Config;
+use portcullis_core::outcome::Ended;
 use portcullis_core::resolver::Own;
 use portcullis_core::snapshot::Snapshot;
 use portcullis_proxy::{Counts, Event, Parts, ProxyHandle, Running, Sockets, Told, start};
@@ -100,6 +101,20 @@ impl Gate {
     }
 
     /// Waits until nobody is there. Not for before somebody was: an empty house is also how it begins.
+    /// The first session that ended since the last time: told in the turn's end, after it is free.
+    pub(crate) fn ended(&self) -> Box<Ended> {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while Instant::now() < deadline {
+            for told in self.handle.endings().take() {
+                if let Told::Ended(ended) = told {
+                    return ended;
+                }
+            }
+            thread::park_timeout(Duration::from_millis(1));
+        }
+        panic!("no end was told: {:#?}", self.handle.counts());
+    }
+
     pub(crate) fn wait_until_empty(&self) {
         self.wait_for(|counts| counts.sessions == 0);
     }
