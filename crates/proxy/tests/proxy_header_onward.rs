@@ -75,7 +75,7 @@ fn every_attempt_tells_its_endpoint_and_success_comes_after() {
 #[test]
 fn a_kcp_endpoint_is_told_in_the_first_bytes_of_its_stream() {
     for probe in [true, false] {
-        let (heard, told) = mpsc::channel();
+        let (heard, told) = mpsc::sync_channel(1);
         let endpoint = KcpEndpoint::start(&KcpOptions::default(), move |stream| {
             let mut bytes = Vec::new();
             let mut buffer = [0; 4096];
