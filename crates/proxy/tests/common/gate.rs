@@ -100,7 +100,6 @@ impl Gate {
         told.filter_map(|told| if let Told::Event(event) = told { Some(event) } else { None }).collect()
     }
 
-    /// Waits until nobody is there. Not for before somebody was: an empty house is also how it begins.
     /// The first session that ended since the last time: told in the turn's end, after it is free.
     pub(crate) fn ended(&self) -> Box<Ended> {
         let deadline = Instant::now() + Duration::from_secs(20);
@@ -115,6 +114,7 @@ impl Gate {
         panic!("no end was told: {:#?}", self.handle.counts());
     }
 
+    /// Waits until nobody is there. Not for before somebody was: an empty house is also how it begins.
     pub(crate) fn wait_until_empty(&self) {
         self.wait_for(|counts| counts.sessions == 0);
     }
