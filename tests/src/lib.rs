@@ -22,6 +22,7 @@ pub mod exam;
 pub mod foreign;
 pub mod forged;
 mod gate;
+pub mod identity;
 pub mod ikcp;
 pub mod kcp_go;
 pub mod kcp_raw;

@@ -33,6 +33,8 @@ struct Inbound {
     payload: Vec<u8>,
     taken: usize,
     ended: bool,
+    /// What the close frame said.
+    code: Option<u16>,
 }
 
 #[derive(Debug, Default)]
@@ -49,6 +51,12 @@ impl<'s, C: Connection> WsStream<'s, C> {
     /// The client's side.
     pub(super) fn client(stream: &'s C) -> Self {
         Self { incoming: Masked::No, ..Self::server(stream) }
+    }
+
+    /// The code of the close frame that ended what is read, if it carried one.
+    #[must_use]
+    pub fn close_code(&self) -> Option<u16> {
+        lock(&self.inbound).code
     }
 
     fn write(&self, message: &Message) -> io::Result<()> {
@@ -79,7 +87,7 @@ impl<'s, C: Connection> WsStream<'s, C> {
             opcode @ 0x8..=0xA => match control(opcode, payload)? {
                 Message::Ping(payload) => self.write(&Message::Pong(payload))?,
                 Message::Close(code) => {
-                    inbound.ended = true;
+                    (inbound.ended, inbound.code) = (true, code);
                     // Answered already when this side was the first to close.
                     self.write(&Message::Close(code)).ok();
                 }
