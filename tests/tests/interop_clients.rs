@@ -14,7 +14,8 @@ use portcullis_tests::browser::{Browser, PATIENCE, serve_files};
 use portcullis_tests::foreign;
 use portcullis_tests::kcp_go::GOPATH;
 use portcullis_tests::skip::{have, skip};
-use portcullis_tests::{Gate, Setup, within};
+use portcullis_tests::{Gate, Setup, Site, within};
+use rcgen::{CertificateParams, KeyPair};
 
 /// A target that no `allow` of these tests has.
 const FORBIDDEN: &str = "10.9.8.7:7000";
@@ -31,6 +32,26 @@ fn python_says_its_hello_on_every_listener() {
     for by in ["header", "protocol", "query"] {
         world.check("ws", || with(python("ws.py"), &["--by", by]));
     }
+    let trust = world.gate.site().folder().join("cert.pem").display().to_string();
+    world.check("tls", || with(python("tcp.py"), &["--ca", &trust]));
+    world.check("wss", || with(python("ws.py"), &["--ca", &trust]));
+}
+
+#[test]
+fn python_trusts_nobody_else() {
+    if !have("python_trusts_nobody_else", &["python3"]) {
+        return;
+    }
+    let world = World::new();
+    let other = world.gate.site().write("other.pem", certificate().0).display().to_string();
+    for (listener, file) in [("tls", "tcp.py"), ("wss", "ws.py")] {
+        let python = program(Command::new("python3").arg(example("python").join(file)));
+        let gate = world.gate.listener(listener);
+        let output = run(with(python, &["--ca", &other]), gate, FORBIDDEN, &[]);
+        assert_eq!(output.status.code(), Some(1));
+        assert!(text(&output.stderr).contains("CERTIFICATE_VERIFY_FAILED"), "{output:?}");
+    }
+    assert_eq!(world.echo.accepted(), 0);
 }
 
 #[test]
@@ -145,11 +166,16 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        let setup = ["tcp", "ws", "kcp"].into_iter().fold(Setup::new(), |setup, protocol| {
-            let hello = if protocol == "ws" { "hello = \"header\"" } else { "" };
-            setup.addressed(protocol, protocol, &["127.0.0.1:*"], hello)
+        let site = Site::new();
+        let (cert, key) = certificate();
+        site.write("cert.pem", cert);
+        site.write("cert.key", key);
+        let tls = "tls = { certs = [{ cert = \"{folder}/cert.pem\", key = \"{folder}/cert.key\" }] }";
+        let setup = ["tcp", "ws", "kcp", "tls", "wss"].into_iter().fold(Setup::new(), |setup, protocol| {
+            let lines = if ["tls", "wss"].contains(&protocol) { tls } else { "" };
+            setup.addressed(protocol, protocol, &["127.0.0.1:*"], lines)
         });
-        Self { echo: Endpoint::start(serve::echo).unwrap(), gate: Gate::start(&setup.text()) }
+        Self { echo: Endpoint::start(serve::echo).unwrap(), gate: site.start(&setup.text()) }
     }
 
     /// What every client must do, on the listener of that name.
@@ -168,6 +194,13 @@ impl World {
         assert!(output.stdout.is_empty() && text(&output.stderr).contains("refused: error"), "{output:?}");
         assert_eq!(self.echo.accepted(), reached);
     }
+}
+
+/// A certificate for this machine that signs itself, and its key.
+fn certificate() -> (String, String) {
+    let key = KeyPair::generate().unwrap();
+    let certificate = CertificateParams::new(["127.0.0.1".to_owned()]).unwrap().self_signed(&key).unwrap();
+    (certificate.pem(), key.serialize_pem())
 }
 
 /// Runs a client to its end, which comes within a minute: each of them gives up by itself before.
