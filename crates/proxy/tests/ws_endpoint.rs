@@ -361,7 +361,7 @@ fn a_slow_reader_is_waited_for_and_not_buffered_for() {
         } else {
             frame(by, BINARY, &[7; 1 << 15])
         };
-        let (stopped, stop) = mpsc::channel();
+        let (stopped, stop) = mpsc::sync_channel(1);
         let mut writer = says.try_clone().unwrap();
         let writing = thread::spawn(move || {
             let mut written: u64 = 0;

@@ -353,6 +353,20 @@ fn an_answer_that_does_not_match_is_refused() {
 }
 
 #[test]
+fn an_endpoint_is_told_the_client_s_address_in_the_forms_that_servers_read() {
+    let rows = [
+        ("192.0.2.7", false, ["192.0.2.7", "http", "for=192.0.2.7;proto=http"]),
+        ("::ffff:192.0.2.7", true, ["192.0.2.7", "https", "for=192.0.2.7;proto=https"]),
+        ("2001:db8::7", true, ["2001:db8::7", "https", "for=\"[2001:db8::7]\";proto=https"]),
+    ];
+    for (client, is_secure, want) in rows {
+        let told = client::forwarded(client.parse().unwrap(), is_secure);
+        assert_eq!(told.each_ref().map(|(_, value)| value.as_str()), want);
+        assert_eq!(told.map(|(name, _)| name), ["X-Forwarded-For", "X-Forwarded-Proto", "Forwarded"]);
+    }
+}
+
+#[test]
 fn a_request_cannot_break_out_of_its_lines() {
     let ask = |host, path, headers| client::request(&client::Request { host, path, headers, nonce: [7; 16] });
     assert!(ask("h", "/", &[("a", "b c")]).is_ok());
