@@ -14,6 +14,7 @@
     reason = "the harness of tests: a panic is how a test fails"
 )]
 
+mod authority;
 pub mod browser;
 pub mod crowd;
 pub mod dice;
@@ -39,6 +40,7 @@ mod table;
 mod token;
 mod wait;
 
+pub use authority::{Authority, Issued};
 pub use dns::NameServer;
 pub use gate::{Gate, Site, binary};
 pub use metrics::Metrics;

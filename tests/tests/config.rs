@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use portcullis_core::config::{Config, Protocol};
-use portcullis_tests::Gate;
+use portcullis_tests::{Authority, Site};
 
 /// Exit code for a config that cannot be used (EX_CONFIG of sysexits.h).
 const CONFIG: Option<i32> = Some(78);
@@ -35,8 +35,10 @@ fn every_broken_config_ends_with_78_and_its_golden_text() {
 
 #[test]
 fn every_good_config_is_said_to_be_good() {
+    let site = with_certificates();
     for name in shown() {
-        let output = portcullis(&root(), &["check", "--config", &name]);
+        let name = root().join(name).display().to_string();
+        let output = portcullis(site.folder(), &["check", "--config", &name]);
         assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
         assert!(stdout(&output).starts_with(&format!("{name} is good: ")), "{}", stdout(&output));
     }
@@ -49,7 +51,7 @@ fn every_good_config_is_said_to_be_good() {
 fn every_good_config_starts_and_ends() {
     for name in shown() {
         let text = anywhere(&std::fs::read_to_string(root().join(&name)).unwrap());
-        let gate = Gate::start(&text);
+        let gate = with_certificates().start(&text);
         for listener in Config::parse(&text, &name, &|_| None).unwrap().listeners {
             let address = gate.listener(listener.name.as_str());
             if listener.protocol == Protocol::Kcp {
@@ -92,8 +94,16 @@ fn a_file_that_cannot_be_used_is_named() {
     let jwt =
         "[wsgate]\n[common]\nheader_identify = 'jwt'\njwt_key_file = 'no-such.pem'\nallow = '10.0.0.0/8:*'\n";
     std::fs::write(folder.join("jwt.toml"), jwt).unwrap();
-    for (name, want) in [("absent.toml", "absent.toml"), ("bytes.toml", "UTF-8"), ("jwt.toml", "no-such.pem")]
-    {
+    let tls = "[[listener]]\nname = 'a'\nprotocol = 'tls'\nbind = 0\nroute = 'r'\ntls.certs = [{ cert = 'no-cert.pem', key = 'k' }]\n\
+               [route.r]\nallow = '10.0.0.0/8:*'\nendpoint = 'tls'\ntls.ca_file = 'no-ca.pem'\n";
+    std::fs::write(folder.join("tls.toml"), tls).unwrap();
+    for (name, want) in [
+        ("absent.toml", "absent.toml"),
+        ("bytes.toml", "UTF-8"),
+        ("jwt.toml", "no-such.pem"),
+        ("tls.toml", "listener `a`: `tls`: no-cert.pem"),
+        ("tls.toml", "route `r`: `tls`: no-ca.pem"),
+    ] {
         let output = portcullis(&folder, &["check", "--config", name]);
         assert_eq!(output.status.code(), CONFIG, "{name}");
         assert!(
@@ -115,6 +125,15 @@ fn shown() -> Vec<String> {
     shown
 }
 
+/// A folder with the certificate that examples name.
+fn with_certificates() -> Site {
+    let (site, pair) = (Site::new(), Authority::new().issue(&["localhost"], 2100));
+    std::fs::create_dir(site.folder().join("tls")).unwrap();
+    site.write("tls/web.pem", pair.cert);
+    site.write("tls/web.key", pair.key);
+    site
+}
+
 /// The same config on ports that are free, with its files in the gate's folder.
 fn anywhere(text: &str) -> String {
     let free = |line: &str| match line.split_once(" = ") {
@@ -123,7 +142,7 @@ fn anywhere(text: &str) -> String {
             format!("bind = {host}:0{}", end.trim_start_matches(|c: char| c.is_ascii_digit()))
         }
         Some(("port", _)) => "port = 0".into(),
-        _ => line.replace("\"log/", "\"{folder}/log/"),
+        _ => line.replace("\"log/", "\"{folder}/log/").replace("\"tls/", "\"{folder}/tls/"),
     };
     text.lines().map(|line| free(line) + "\n").collect()
 }

@@ -86,6 +86,8 @@ metrics! {
     RELOADS "portcullis_reloads_total" Counter ["result"] "Reloads that were applied (`ok`) or refused whole (`failed`).",
     LAST_RELOAD "portcullis_last_reload_timestamp_seconds" Gauge [] "When the last reload ended; 0 before the first.",
     LAST_RELOAD_OK "portcullis_last_reload_successful" Gauge [] "1 if the last reload was applied, or if there was none.",
+    TLS_RELOADS "portcullis_tls_reloads_total" Counter ["result"] "Listeners, routes and upstreams that took changed certificate and key files while running (`ok`), or kept what they had (`failed`).",
+    TLS_EXPIRY "portcullis_tls_certificate_expiry_timestamp_seconds" Gauge ["listener"] "When the first certificate of the listener ends, in Unix time.",
     CONFIG "portcullis_config_info" Gauge ["hash"] "Always 1; the fingerprint of the configuration in force.",
     BUILD "portcullis_build_info" Gauge ["version"] "Always 1; the version of the program.",
     CPU "process_cpu_seconds_total" Counter [] "Processor time used, user and system.",
@@ -217,6 +219,12 @@ fn node(page: &mut Page, status: &Status) {
     let last = reloads.last.as_ref();
     page.family(LAST_RELOAD).sample(&[], last.map_or(0, |last| unix(last.at)));
     page.family(LAST_RELOAD_OK).sample(&[], u64::from(last.is_none_or(|last| last.errors.is_empty())));
+    let certificates = status.certificates();
+    page.family(TLS_RELOADS).sample(&["ok"], certificates.taken).sample(&["failed"], certificates.kept);
+    page.family(TLS_EXPIRY);
+    for (listener, at) in &certificates.expiries {
+        page.sample(&[listener.as_str()], unix(*at));
+    }
     page.family(CONFIG).sample(&[&format!("{:08x}", status.in_force().hash)], 1);
     page.family(BUILD).sample(&[env!("CARGO_PKG_VERSION")], 1);
 }

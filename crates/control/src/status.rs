@@ -51,6 +51,17 @@ pub struct Reload {
     pub errors: Vec<String>,
 }
 
+/// Certificates and keys, whose files are looked at while the gateway runs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Certificates {
+    /// When the first certificate of each listener ends.
+    pub expiries: Vec<(ListenerName, SystemTime)>,
+    /// Times that a listener, a route or an upstream took what its changed files hold.
+    pub taken: u64,
+    /// Times that one could not, and kept what it had.
+    pub kept: u64,
+}
+
 /// The configuration in force.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InForce {
@@ -92,13 +103,19 @@ struct Now {
     readiness: Readiness,
     reloads: Reloads,
     in_force: InForce,
+    certificates: Certificates,
 }
 
 impl Status {
     /// Begins as `Starting`.
     #[must_use]
     pub fn new(in_force: InForce) -> Self {
-        let now = Now { readiness: Readiness::Starting, reloads: Reloads::default(), in_force };
+        let now = Now {
+            readiness: Readiness::Starting,
+            reloads: Reloads::default(),
+            in_force,
+            certificates: Certificates::default(),
+        };
         Self { began: SystemTime::now(), began_at: Instant::now(), now: Mutex::new(now) }
     }
 
@@ -143,6 +160,24 @@ impl Status {
     #[must_use]
     pub fn in_force(&self) -> InForce {
         self.now().in_force.clone()
+    }
+
+    /// Returns what there is to say of certificates.
+    #[must_use]
+    pub fn certificates(&self) -> Certificates {
+        self.now().certificates.clone()
+    }
+
+    /// Notes when the first certificate of each listener ends.
+    pub fn certified(&self, expiries: Vec<(ListenerName, SystemTime)>) {
+        self.now().certificates.expiries = expiries;
+    }
+
+    /// Notes how many took what their changed files hold, and how many could not.
+    pub fn renewed(&self, taken: u64, kept: u64) {
+        let mut now = self.now();
+        now.certificates.taken += taken;
+        now.certificates.kept += kept;
     }
 
     /// Notes a reload that was applied.

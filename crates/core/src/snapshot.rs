@@ -17,8 +17,10 @@ use crate::resolver::{Own, Resolver, ResolverError};
 use crate::tls::{self, TlsError};
 use crate::wire::kcp::crypt::Crypt;
 
+mod renew;
 mod secret;
 
+pub use renew::Renewed;
 pub use secret::SecretError;
 
 /// Everything a worker needs to open a session.
@@ -52,7 +54,7 @@ pub struct Route {
     /// Its name.
     pub name: RouteName,
     /// How its keys are read.
-    pub resolver: Resolver,
+    pub resolver: Arc<Resolver>,
     /// How an address from a key is dialled.
     pub dial: config::Dial,
     /// The cipher of `dial`; `Some` exactly when it dials by kcp.
@@ -234,11 +236,17 @@ impl Builder<'_> {
             let crypt = self.crypt(route.dial.kcp(), place);
             let tls = self.client(&route.dial, place);
             let name = route.name.clone();
-            match Resolver::build(route, self.read, before.map(|route| &route.resolver)) {
+            match Resolver::build(route, self.read, before.map(|route| &*route.resolver)) {
                 Ok(resolver) => {
                     let default = route.upstreams.first().and_then(|name| upstreams.get(name)).cloned();
-                    let built =
-                        Route { name: name.clone(), resolver, dial: route.dial.clone(), crypt, tls, default };
+                    let built = Route {
+                        name: name.clone(),
+                        resolver: Arc::new(resolver),
+                        dial: route.dial.clone(),
+                        crypt,
+                        tls,
+                        default,
+                    };
                     routes.insert(name, Arc::new(built));
                 }
                 Err(source) => self.errors.push(SnapshotError::Resolver { route: name, source }),

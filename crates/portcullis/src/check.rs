@@ -2,14 +2,19 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use portcullis_core::config;
-use portcullis_core::resolver::Resolver;
+use portcullis_core::resolver::Own;
+use portcullis_core::snapshot::Snapshot;
 
+use crate::certificates;
 use crate::config_file::{self, ConfigFile, EXIT};
+use crate::exit::told;
+use crate::files::Files;
 use crate::schema::print;
 
-/// Reads the config and the key files it names, and tells every error; with `effective` prints every value
+/// Reads the config, the keys and the certificates it names, and tells every error; with `effective` prints every value
 /// in force as TOML instead of the word that all is well.
 ///
 /// Exits with 0, or with 78 when `run` would not start with this config.
@@ -23,15 +28,22 @@ pub(crate) fn run(path: Option<PathBuf>, effective: bool) -> ExitCode {
     };
     config_file::warn(&file.config.warnings);
     let shown = file.path.display().to_string();
-    let broken = key_errors(&file.config);
-    for error in &broken {
-        eprintln!("error: {shown}: {error}");
-    }
-    if !broken.is_empty() {
-        return ExitCode::from(EXIT);
+    let files = Files::default();
+    let config = Arc::new(file.config);
+    let built = Snapshot::build(Arc::clone(&config), Own::default(), &|path| files.read(path), None);
+    let snapshot = match built {
+        Ok(snapshot) => snapshot,
+        Err(errors) => {
+            errors.iter().for_each(|error| eprintln!("error: {shown}: {}", told(error)));
+            return ExitCode::from(EXIT);
+        }
+    };
+    for certificate in certificates::expired(&snapshot) {
+        let (listener, file) = (&certificate.listener, certificate.file.display());
+        eprintln!("warning: listener `{listener}`: {file}: the certificate has expired");
     }
     if !effective {
-        return print(&format!("{shown} is good: {}\n", summary(&file.config)));
+        return print(&format!("{shown} is good: {}\n", summary(&config)));
     }
     match config::effective(&file.text, &shown, &config_file::variable) {
         Ok(text) => print(&text),
@@ -40,16 +52,6 @@ pub(crate) fn run(path: Option<PathBuf>, effective: bool) -> ExitCode {
             ExitCode::from(EXIT)
         }
     }
-}
-
-/// What is wrong with the key files of the routes.
-fn key_errors(config: &config::Config) -> Vec<String> {
-    let read = |path: &std::path::Path| std::fs::read(path);
-    let told = |error: portcullis_core::resolver::ResolverError| {
-        let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
-        format!("{error}{cause}")
-    };
-    config.routes.iter().filter_map(|route| Resolver::build(route, &read, None).err().map(told)).collect()
 }
 
 fn summary(config: &config::Config) -> String {

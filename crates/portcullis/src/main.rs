@@ -1,11 +1,13 @@
 //! The program: reads the command line and hands over to the command.
 
+mod certificates;
 mod check;
 mod cli;
 mod config_file;
 mod convert;
 mod demo;
 mod exit;
+mod files;
 mod jwt;
 mod man;
 mod node;

@@ -1,6 +1,5 @@
 //! One gateway: what it is made of, how it comes to be, and how it takes a new configuration.
 
-use std::fs;
 use std::io;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -19,8 +18,10 @@ use portcullis_core::snapshot::Snapshot;
 use portcullis_proxy::{ProxyHandle, Running, Sockets};
 use portcullis_sys::{interfaces, limits};
 
+use crate::certificates;
 use crate::config_file::ConfigFile;
 use crate::exit::{Exit, Refused, told};
+use crate::files::Files;
 
 /// How long the log may take over why the gateway does not start.
 const LAST_LINES: Duration = Duration::from_secs(1);
@@ -41,6 +42,7 @@ pub(crate) struct Node {
     /// The configuration in force.
     pub(crate) config: Arc<Config>,
     file: PathBuf,
+    files: Files,
     sockets: Sockets,
     admin: Option<AdminSocket>,
 }
@@ -49,6 +51,8 @@ pub(crate) struct Node {
 struct Prepared {
     config: Arc<Config>,
     snapshot: Arc<Snapshot>,
+    /// What was read for it.
+    files: Files,
     sockets: Sockets,
     admin: Option<AdminSocket>,
     in_force: InForce,
@@ -73,8 +77,9 @@ impl Node {
         match Parts::start(source, &log) {
             Ok((parts, running)) => {
                 let Parts { proxy, control, status, prepared } = parts;
-                let Prepared { config, sockets, admin, .. } = prepared;
-                let node = Self { proxy, control, log, log_thread, status, config, file, sockets, admin };
+                let Prepared { config, files, sockets, admin, .. } = prepared;
+                let node =
+                    Self { proxy, control, log, log_thread, status, config, file, files, sockets, admin };
                 Ok((node, running))
             }
             Err(refused) => {
@@ -105,6 +110,30 @@ impl Node {
         }
     }
 
+    /// Takes certificates and keys anew whose files hold something else than they did. Whoever cannot use what they
+    /// hold keeps what it had, which is told once for each change.
+    pub(crate) fn renew_certificates(&self) {
+        let snapshot = self.proxy.snapshot();
+        let changed = self.files.changed(snapshot.tls_files());
+        if changed.is_empty() {
+            return;
+        }
+        let is_changed = |path: &Path| changed.iter().any(|file| file == path);
+        let renewed = snapshot.renew_tls(&is_changed, &|path| self.files.read_again(path));
+        for error in &renewed.kept {
+            let entry =
+                Entry::warn("changed certificates or keys cannot be used; those before stay in force");
+            self.log.tell(entry.with("error", told(error)).every_time());
+        }
+        self.status.renewed(renewed.taken.into(), renewed.kept.len() as u64);
+        if let Some(snapshot) = renewed.snapshot.map(Arc::new) {
+            self.proxy.apply(Arc::clone(&snapshot), self.sockets.clone());
+            let entry = Entry::info("changed certificates and keys are in force").every_time();
+            self.log.tell(entry.with("count", renewed.taken));
+            certificates::tell(&snapshot, &self.status, &self.log);
+        }
+    }
+
     /// Stops listening, once what waits at the listeners is taken.
     pub(crate) fn stop_accepting(&mut self) {
         // A socket listens as long as anyone holds it.
@@ -128,18 +157,19 @@ impl Node {
 
     /// Puts what was prepared in force.
     async fn apply(&mut self, prepared: Prepared) {
-        let Prepared { config, snapshot, sockets, admin, in_force } = prepared;
+        let Prepared { config, snapshot, files, sockets, admin, in_force } = prepared;
         if config.workers != self.config.workers || config.limits.sessions != self.config.limits.sessions {
             self.log.tell(Entry::warn("`workers` and `[limits] sessions` change at the next start only"));
         }
-        self.proxy.apply(snapshot, sockets.clone());
+        self.proxy.apply(Arc::clone(&snapshot), sockets.clone());
         let changed = (admin != self.admin).then(|| admin.clone());
         self.control.apply(Change { dns: config.dns.clone(), admin: changed }).await;
         warn(&self.log, &config);
         let hash = format!("{:08x}", in_force.hash);
         self.log.tell(Entry::info("the new configuration is in force").with("hash", hash));
+        certificates::tell(&snapshot, &self.status, &self.log);
         self.status.reloaded(in_force);
-        (self.config, self.sockets, self.admin) = (config, sockets, admin);
+        (self.config, self.files, self.sockets, self.admin) = (config, files, sockets, admin);
     }
 }
 
@@ -164,6 +194,7 @@ impl Parts {
         let prepared = prepare(source, &Before::default(), maximum)?;
         warn(log, &prepared.config);
         let status = Arc::new(Status::new(prepared.in_force.clone()));
+        certificates::tell(&prepared.snapshot, &status, log);
         let (snapshot, sockets) = (Arc::clone(&prepared.snapshot), prepared.sockets.clone());
         let parts = portcullis_proxy::Parts { snapshot, sockets, workers, sessions: maximum };
         let (proxy, running) = portcullis_proxy::start(parts).map_err(system)?;
@@ -183,6 +214,7 @@ impl Parts {
 fn prepare(source: ConfigFile, before: &Before<'_>, maximum: u32) -> Result<Prepared, Refused> {
     let ConfigFile { path, text, config } = source;
     let config = Arc::new(config);
+    let files = Files::default();
     let (mut unbound, mut wrong) = (Vec::new(), Vec::new());
     let nothing = Sockets::none(workers(&config));
     let sockets = before.sockets.unwrap_or(&nothing).bind_more(&config);
@@ -195,7 +227,7 @@ fn prepare(source: ConfigFile, before: &Before<'_>, maximum: u32) -> Result<Prep
     let listeners = sockets.as_ref().map(Sockets::addresses).unwrap_or_default();
     let own = own(&listeners, admin.as_ref().ok().and_then(Option::as_ref));
     let snapshot = own.map_err(|error| wrong.push(told(&error))).ok().and_then(|own| {
-        let read = |file: &Path| fs::read(file);
+        let read = |file: &Path| files.read(file);
         let snapshot = Snapshot::build(Arc::clone(&config), own, &read, before.snapshot);
         snapshot.map_err(|errors| wrong.extend(errors.iter().map(|error| told(error)))).ok()
     });
@@ -208,7 +240,7 @@ fn prepare(source: ConfigFile, before: &Before<'_>, maximum: u32) -> Result<Prep
                 admin: admin.as_ref().map(AdminSocket::addr),
                 session_maximum: maximum,
             };
-            Ok(Prepared { config, snapshot: Arc::new(snapshot), sockets, admin, in_force })
+            Ok(Prepared { config, snapshot: Arc::new(snapshot), files, sockets, admin, in_force })
         }
         _ => {
             let exit = if wrong.is_empty() { Exit::CannotBind } else { Exit::Config };

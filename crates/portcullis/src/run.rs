@@ -14,6 +14,7 @@ use portcullis_proxy::Running;
 use tokio::sync::oneshot;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
+use crate::certificates;
 use crate::cli;
 use crate::exit::{Exit, Refused, told};
 use crate::node::Node;
@@ -102,6 +103,8 @@ pub(crate) enum Serve {
 
 /// Serves until asked to end.
 pub(crate) async fn serve(node: &mut Node, signals: &mut Signals, workers: &Running) -> Serve {
+    let mut looks = interval(certificates::LOOK);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             wish = signals.next() => match wish {
@@ -109,6 +112,7 @@ pub(crate) async fn serve(node: &mut Node, signals: &mut Signals, workers: &Runn
                 Wish::ReopenLogs => node.log.reopen(),
                 Wish::End => return Serve::Drain,
             },
+            _ = looks.tick() => node.renew_certificates(),
             () = failed(workers) => return Serve::Failed,
         }
     }

@@ -14,13 +14,16 @@ use super::*;
 use crate::status::InForce;
 
 fn status() -> Status {
-    Status::new(InForce {
+    let status = Status::new(InForce {
         file: PathBuf::from("p.toml"),
         hash: 0xab,
         listeners: Vec::new(),
         admin: None,
         session_maximum: 500,
-    })
+    });
+    status.certified(vec![(ListenerName::from("web"), UNIX_EPOCH + std::time::Duration::from_secs(86_400))]);
+    status.renewed(3, 1);
+    status
 }
 
 fn kcp() -> KcpCounts {
@@ -122,6 +125,9 @@ fn the_page_says_what_was_counted() {
         ("portcullis_log_failures_total".into(), 2.0),
         ("portcullis_ready".into(), 0.0),
         ("portcullis_last_reload_successful".into(), 1.0),
+        ("portcullis_tls_reloads_total{result=\"ok\"}".into(), 3.0),
+        ("portcullis_tls_reloads_total{result=\"failed\"}".into(), 1.0),
+        ("portcullis_tls_certificate_expiry_timestamp_seconds{listener=\"web\"}".into(), 86_400.0),
         ("portcullis_config_info{hash=\"000000ab\"}".into(), 1.0),
     ] {
         assert_eq!(samples.get(&name), Some(&want), "{name} in {samples:#?}");

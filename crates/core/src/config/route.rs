@@ -242,7 +242,9 @@ pub(super) fn write(writer: &mut Writer<'_>, route: &Route) {
         Allow::Rules(rules) => rules.iter().cloned().map(Line::Rule).collect(),
         Allow::NoMorePrivate => vec![Line::NoMorePrivate],
     };
-    if word != Word::Upstream {
+    // What `names` says is allowed by itself.
+    let listed = matches!(&route.resolver, Resolver::Name(table) if table.dns.is_none());
+    if word != Word::Upstream && !listed {
         writer.put_maybe(&ALLOW, &lines, lines.is_empty());
     }
     if !matches!(word, Word::Address | Word::Frontd | Word::Name) {

@@ -1,5 +1,10 @@
 //! What a certificate says of its owner (RFC 5280 section 4.1): a walk over its DER, without trust in it.
 
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+#[cfg(test)]
+mod tests;
+
 /// Universal tags and those of a certificate's own fields, as they stand in DER.
 mod tag {
     pub(super) const BOOLEAN: u8 = 0x01;
@@ -8,6 +13,8 @@ mod tag {
     pub(super) const UTF8: u8 = 0x0c;
     pub(super) const PRINTABLE: u8 = 0x13;
     pub(super) const IA5: u8 = 0x16;
+    pub(super) const UTC_TIME: u8 = 0x17;
+    pub(super) const TIME: u8 = 0x18;
     pub(super) const SEQUENCE: u8 = 0x30;
     pub(super) const SET: u8 = 0x31;
     pub(super) const VERSION: u8 = 0xa0;
@@ -46,8 +53,53 @@ pub(super) fn names(certificate: &[u8]) -> Vec<&str> {
     found
 }
 
+/// When a certificate ends, by the wall clock.
+///
+/// `None` where it is no certificate, and where it ended before 1970.
+pub(super) fn expires(certificate: &[u8]) -> Option<SystemTime> {
+    let mut validity = fields(certificate)?.validity;
+    validity.next()?; // when it begins
+    let (tag, text) = validity.next()?;
+    let text = str::from_utf8(text).ok()?;
+    // RFC 5280 section 4.1.2.5: two digits of a year from 1950 on, or four.
+    let (year, rest) = match tag {
+        tag::UTC_TIME => {
+            let (year, rest) = number(text, 2)?;
+            (if year < 50 { 2000 + year } else { 1900 + year }, rest)
+        }
+        tag::TIME => number(text, 4)?,
+        _ => return None,
+    };
+    let (month, rest) = number(rest, 2)?;
+    let (day, rest) = number(rest, 2)?;
+    let (hour, rest) = number(rest, 2)?;
+    let (minute, rest) = number(rest, 2)?;
+    let (second, rest) = number(rest, 2)?;
+    let good =
+        (1..=12).contains(&month) && (1..=31).contains(&day) && hour < 24 && minute < 60 && second <= 60;
+    let days = days_since_1970(year, month, day).filter(|_| good && rest == "Z")?;
+    UNIX_EPOCH.checked_add(Duration::from_secs(days * 86_400 + hour * 3600 + minute * 60 + second))
+}
+
+/// A number of so many digits, and what follows it.
+fn number(text: &str, digits: usize) -> Option<(u64, &str)> {
+    let (head, rest) = text.split_at_checked(digits)?;
+    head.bytes().all(|byte| byte.is_ascii_digit()).then(|| head.parse().ok())?.map(|number| (number, rest))
+}
+
+/// Days from the first of 1970 to a day of the Gregorian calendar, which is taken to begin its years in March.
+fn days_since_1970(year: u64, month: u64, day: u64) -> Option<u64> {
+    /// From the first of March of the year 0 to the first of January 1970.
+    const BEFORE: u64 = 719_468;
+    let (year, month) = if month > 2 { (year, month - 3) } else { (year.checked_sub(1)?, month + 9) };
+    let days =
+        year * 365 + year / 4 - year / 100 + year / 400 + (month * 153 + 2) / 5 + day.checked_sub(1)?;
+    days.checked_sub(BEFORE)
+}
+
 /// The parts of a certificate that are read here.
 struct Fields<'c> {
+    validity: Der<'c>,
     subject: Der<'c>,
     extensions: Option<Der<'c>>,
 }
@@ -58,9 +110,10 @@ fn fields(certificate: &[u8]) -> Option<Fields<'_>> {
     let mut fields = Der(signed.take(tag::SEQUENCE)?);
     fields.take(tag::VERSION);
     fields.next()?;
-    for _ in ["signature", "issuer", "validity"] {
+    for _ in ["signature", "issuer"] {
         fields.take(tag::SEQUENCE)?;
     }
+    let validity = Der(fields.take(tag::SEQUENCE)?);
     let subject = Der(fields.take(tag::SEQUENCE)?);
     let mut extensions = None;
     while let Some((tag, value)) = fields.next() {
@@ -68,7 +121,7 @@ fn fields(certificate: &[u8]) -> Option<Fields<'_>> {
             extensions = Der(value).take(tag::SEQUENCE).map(Der);
         }
     }
-    Some(Fields { subject, extensions })
+    Some(Fields { validity, subject, extensions })
 }
 
 /// `RDNSequence`: sets of pairs.

@@ -2,13 +2,14 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs::Ticketer;
 use rustls::server::{NoServerSessionStorage, ProducesTickets, WebPkiClientVerifier};
 
 use super::choose::Certificates;
-use super::{HTTP, Read, TlsError, pem, provider, versions};
+use super::{HTTP, Read, TlsError, der, pem, provider, versions};
 use crate::config::{ClientAuth, Tls};
 
 /// What a listener shows its clients, and asks of them.
@@ -20,6 +21,8 @@ pub struct Server {
     pub config: Arc<ServerConfig>,
     /// The same where HTTP is spoken inside: a client that offers protocols (RFC 7301) is answered `http/1.1`.
     pub http: Arc<ServerConfig>,
+    /// When each certificate ends, in the operator's order; `None` where it does not say so.
+    pub expiries: Vec<Option<SystemTime>>,
     ticketer: Arc<dyn ProducesTickets>,
     trust: Trust,
 }
@@ -46,6 +49,8 @@ impl Server {
         if pairs.is_empty() {
             return Err(TlsError::NoneNamed);
         }
+        let expiries =
+            pairs.iter().map(|pair| pair.cert.first().and_then(|cert| der::expires(cert))).collect();
         let trust = Trust::read(&settings.client_auth, read)?;
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_protocol_versions(versions(settings.min_version))?;
@@ -73,7 +78,7 @@ impl Server {
         config.max_early_data_size = 0;
         let mut http = config.clone();
         http.alpn_protocols = vec![HTTP.to_vec()];
-        Ok(Self { config: Arc::new(config), http: Arc::new(http), ticketer, trust })
+        Ok(Self { config: Arc::new(config), http: Arc::new(http), expiries, ticketer, trust })
     }
 }
 
