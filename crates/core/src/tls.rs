@@ -9,6 +9,8 @@ mod der;
 mod error;
 mod pem;
 mod server;
+#[cfg(test)]
+mod tests;
 
 use std::io;
 use std::path::Path;
