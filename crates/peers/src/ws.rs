@@ -218,7 +218,7 @@ impl<C: Connection> WsClient<C> {
     /// Reads the next message, fragments put together; `None` when the stream ends without a close frame.
     ///
     /// # Errors
-    /// [`io::ErrorKind::InvalidData`] when the gateway breaks RFC 6455 or a message is above [`MESSAGE_MAX`].
+    /// [`io::ErrorKind::InvalidData`] when the gateway breaks RFC 6455 or a message is above [`crate::MESSAGE_MAX`].
     pub fn read(&mut self) -> io::Result<Option<Message>> {
         let message = read(&mut Bytes(&self.stream), Masked::No)?;
         if let Some(Message::Ping(payload)) = &message {

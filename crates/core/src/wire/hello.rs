@@ -1,5 +1,5 @@
 //! Hellos that are the first bytes of a stream. The gateway's own is length-prefixed: u32 little-endian length,
-//! then that many bytes of UTF-8, the key. Those of foreign gateways are in [`sealed`].
+//! then that many bytes of UTF-8, the key. Those of foreign gateways are in `sealed`.
 //!
 //! Owns the bytes of an unfinished hello and nothing else. Deadlines are the caller's.
 
