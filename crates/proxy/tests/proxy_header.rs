@@ -4,6 +4,8 @@
 
 #[path = "common/gate.rs"]
 mod gate;
+#[path = "common/tls.rs"]
+mod tls;
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -13,6 +15,7 @@ use gate::{Gate, accept, by_address, closed_port, echo, hello, stays_silent, to_
 use portcullis_core::outcome::Reason;
 use portcullis_core::wire::proxy_header::{Addresses, Header};
 use portcullis_peers::WsClient;
+use tls::{Authority, Peer, Speech, cell};
 
 const LISTED: &str = "proxy_protocol = [\"127.0.0.0/8\"]";
 const UNLISTED: &str = "proxy_protocol = [\"10.0.0.0/8\"]";
@@ -119,6 +122,29 @@ fn a_listed_peer_without_a_valid_header_is_closed_without_a_word() {
         assert_eq!(gate.ended().reason, want, "{sent:?}");
     }
     nobody_came(&listener);
+}
+
+#[test]
+fn a_header_comes_before_tls() {
+    let authority = Authority::own();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let text = cell((Speech::Tls, Speech::Tcp), listener.local_addr().unwrap(), (LISTED, ""));
+    let gate = Gate::start_with(1, 1000, &text, &authority.files);
+    for header in [LINE, &header("203.0.113.9:4711")] {
+        let socket = gate.connect();
+        (&socket).write_all(header).unwrap();
+        let mut client = Peer::asking(Speech::Tls, socket, &authority);
+        client.write_all(b"first").unwrap();
+        let mut endpoint = accept(&listener);
+        assert_eq!(read(&mut endpoint, 5), b"first");
+        drop((client, endpoint));
+        assert_eq!(gate.ended().client.to_string(), "203.0.113.9:4711");
+    }
+    // A handshake is no header, and a header within TLS is none.
+    let mut socket = gate.connect();
+    socket.write_all(b"\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03").unwrap();
+    ends_without_a_word(&mut socket);
+    assert_eq!(gate.ended().reason, Reason::ProxyHeader);
 }
 
 #[test]

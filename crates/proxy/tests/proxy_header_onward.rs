@@ -4,16 +4,20 @@
 
 #[path = "common/gate.rs"]
 mod gate;
+#[path = "common/tls.rs"]
+mod tls;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::mpsc;
+use std::thread;
 use std::time::Duration;
 
 use gate::{Gate, accept, to_with};
 use portcullis_core::wire::http_upgrade::{UpgradeReader, UpgradeRules, UpgradeStep};
 use portcullis_core::wire::proxy_header::{Addresses, HeaderReader, HeaderStep};
 use portcullis_peers::{KcpClient, KcpEndpoint, KcpOptions};
+use tls::{Authority, Peer, Speech, cell};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -70,6 +74,37 @@ fn every_attempt_tells_its_endpoint_and_success_comes_after() {
     let (_, rest) = introduced(&mut endpoint);
     assert_eq!([&rest[..], &read(&mut endpoint, 5 - rest.len())].concat(), b"first");
     assert_eq!(read(&mut client, 6), b"\x02\0\0\0ok");
+}
+
+#[test]
+fn a_tls_endpoint_is_told_before_the_handshake() {
+    let authority = Authority::own();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let told = ("", "proxy_protocol = \"v2\"");
+    let text = cell((Speech::Tls, Speech::Tls), listener.local_addr().unwrap(), told);
+    let gate = Gate::start_with(1, 1000, &text, &authority.files);
+    let (source, authority_told) = thread::scope(|scope| {
+        let endpoint = scope.spawn(|| {
+            let mut socket = accept(&listener);
+            let fixed = read(&mut socket, 16);
+            let rest = read(&mut socket, usize::from(u16::from_be_bytes([fixed[14], fixed[15]])));
+            let (addresses, surplus) = header([fixed, rest.clone()].concat());
+            assert_eq!(surplus, b"");
+            let mut endpoint = Peer::serving(Speech::Tls, socket, &authority);
+            let mut first = [0; 5];
+            endpoint.read_exact(&mut first).unwrap();
+            assert_eq!(&first, b"first");
+            (addresses.source, rest[12..23].to_vec())
+        });
+        let mut client = Peer::trusting(gate.connect(), &authority.trust("own.test")).unwrap();
+        client.write_all(b"first").unwrap();
+        let own = client.socket().local_addr().unwrap();
+        let (source, told) = endpoint.join().unwrap();
+        assert_eq!(source, own);
+        (source, told)
+    });
+    assert!(source.ip().is_loopback());
+    assert_eq!(authority_told, b"\x02\0\x08own.test", "the name it asked us for");
 }
 
 #[test]
