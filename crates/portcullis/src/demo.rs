@@ -253,7 +253,7 @@ fn what_to_try(node: &Node, site: &Site) -> String {
     line(&format!(
         "  (printf '\\003\\000\\000\\000tcphello\\n'; sleep 1) | openssl s_client -quiet -no_ign_eof -connect {tls} -CAfile {cert}"
     ));
-    line(&format!("  websocat -H 'server-identify: tcp' ws://{ws}/"));
+    line(&format!("  websocat 'ws://{ws}/?server-identify=tcp'"));
     line(&format!("  curl -s http://{admin}/metrics | grep portcullis_path"));
     line(&format!("  cat {config}"));
     text

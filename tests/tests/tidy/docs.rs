@@ -147,7 +147,7 @@ fn tests_named_after_a_defect_have_their_row() {
 fn the_readme_begins_with_the_two_commands() {
     for path in ["README.md", "README.zh.md"] {
         let commands = code(&read(path));
-        assert_eq!(commands.first().map(String::as_str), Some("cargo run --release -- run\n"), "{path}");
+        assert_eq!(commands.first().map(String::as_str), Some("cargo run --release -- demo\n"), "{path}");
         assert_eq!(commands.get(1).map(String::as_str), Some("./check\n"), "{path}");
     }
     let examples = read("crates/peers/Cargo.toml");

@@ -21,9 +21,9 @@ const ROUND: u64 = 8 << 20;
 /// The fewest round trips that a figure is made of.
 const TRIPS: usize = 16;
 /// How long a silent session is waited for: a share of the time, and no less than this.
-const PATIENCE: Duration = Duration::from_secs(1);
+const PATIENCE: Duration = Duration::from_secs(2);
 /// Shares of the time, in hundredths: silence, round trips, and what is left for the slow at the end.
-const SILENT: u32 = 10;
+const SILENT: u32 = 30;
 const ASKING: u32 = 15;
 const RESERVE: u32 = 20;
 

@@ -8,6 +8,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
+use portcullis_core::wire::kcp::arq::Settings;
 use portcullis_peers::{
     Endpoint, Identity, KcpEndpoint, KcpOptions, KcpStream, TlsEndpoint, TlsStream, Trust, WsEndpoint,
     WsStream,
@@ -83,7 +84,7 @@ impl Site {
             folder,
             tcp: Endpoint::start(exchange::serve::<TcpStream>)?,
             tls: Endpoint::start(tls)?,
-            kcp: KcpEndpoint::start(&KcpOptions::default(), exchange::serve::<KcpStream>)?,
+            kcp: KcpEndpoint::start(&kcp_options(), exchange::serve::<KcpStream>)?,
             ws: Endpoint::start(ws)?,
         };
         site.folder.write("portcullis.toml", &site.config())?;
@@ -141,6 +142,13 @@ impl Site {
         }
         text
     }
+}
+
+/// How the KCP endpoint speaks. All its sessions share one socket, whose buffer holds about 90 datagrams (208 KiB that
+/// count nearly double): windows that do not fit there together lose what they send at once.
+fn kcp_options() -> KcpOptions {
+    let usual = KcpOptions::default();
+    KcpOptions { settings: Settings { receive_window: 20, ..usual.settings }, ..usual }
 }
 
 /// A certificate that signs itself, and its key, both in PEM.
