@@ -9,6 +9,7 @@ mod load;
 mod net;
 mod process;
 mod report;
+mod sealed;
 mod server;
 mod smoke;
 mod subject;

@@ -8,6 +8,7 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use crate::load::Done;
+use crate::sealed::AGREED;
 use crate::smoke::{Found, Row};
 
 /// How a row is told.
@@ -40,7 +41,7 @@ fn micros_per_unit(done: &Done) -> f64 {
     done.cpu.as_secs_f64() * 1e6 / done.units as f64
 }
 
-fn told() -> [Told; 5] {
+fn told() -> [Told; 7] {
     let bulk = |row, name| Told {
         row,
         name,
@@ -77,6 +78,14 @@ fn told() -> [Told; 5] {
             "CPU us/connection",
             None,
         ),
+        Told { goal: None, ..bulk(Row::SealedBulk, "bulk down over TLS, 1 connection") },
+        count(
+            Row::SealedChurn,
+            "TLS handshake, message, close, 16 slots",
+            "connections/s",
+            "CPU us/connection",
+            None,
+        ),
     ]
 }
 
@@ -101,8 +110,8 @@ pub(crate) fn print(found: &Found) {
             let cost =
                 if *name == "direct" { "-".into() } else { format!("{:.3}", middle(rounds, told.cost)) };
             let times = match told.row {
-                Row::Bulk1 | Row::Bulk8 => String::new(),
-                Row::PingPong | Row::Churn | Row::ChurnHello => format!(
+                Row::Bulk1 | Row::Bulk8 | Row::SealedBulk => String::new(),
+                Row::PingPong | Row::Churn | Row::ChurnHello | Row::SealedChurn => format!(
                     "  p50 {:.0} us, p99 {:.0} us",
                     middle(rounds, |done| done.p50 as f64),
                     middle(rounds, |done| done.p99 as f64)
@@ -119,10 +128,13 @@ pub(crate) fn print(found: &Found) {
             println!("  cost against haproxy: {ratio:.2}{}", goal.unwrap_or_default());
         }
     }
-    println!("\nidle memory (bytes per session)");
-    for (name, bytes) in &found.idle {
-        println!("  {name:<11} {bytes:>10.0}");
+    for (what, idle) in [("", &found.idle), (", TLS", &found.sealed_idle)] {
+        println!("\nidle memory (bytes per session{what})");
+        for (name, bytes) in idle {
+            println!("  {name:<11} {bytes:>10.0}");
+        }
     }
+    println!("\nTLS everywhere: {AGREED}");
     for note in &found.notes {
         println!("\nnote: {note}");
     }
@@ -169,6 +181,8 @@ pub(crate) fn append(found: &Found, kcp: &Value, namespace: bool, file: &Path) -
         "haproxy": output("haproxy", &["-v"]).lines().next(),
         "rows": rows,
         "idle_bytes_per_session": found.idle,
+        "idle_bytes_per_tls_session": found.sealed_idle,
+        "tls": AGREED,
         "kcp": kcp,
         "notes": found.notes,
     });

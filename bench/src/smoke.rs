@@ -1,16 +1,17 @@
 //! The smoke run: every load against every subject in turn, several short rounds, medians.
 
 use std::collections::BTreeMap;
-use std::io::{self, IsTerminal as _, Read as _, Write as _};
+use std::io::{self, IsTerminal as _, Read, Write};
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::load::{self, Bulk, Churn, Done, Load, PingPong, Target, Window};
+use crate::load::{self, Bulk, Churn, Done, Load, PingPong, SealedChurn, Window};
 use crate::net::Poller;
 use crate::process;
+use crate::sealed::Shown;
 use crate::server::Server;
-use crate::subject::Subject;
+use crate::subject::{Folder, Subject};
 
 /// Medians of five are calm enough on a machine whose single runs scatter by a tenth.
 const ROUNDS: usize = 5;
@@ -31,27 +32,36 @@ pub(crate) enum Row {
     Churn,
     /// The same behind a length-prefixed hello.
     ChurnHello,
+    /// As `Bulk1`, the client on TLS.
+    SealedBulk,
+    /// As `Churn`, the client on TLS: a whole handshake each.
+    SealedChurn,
 }
 
 impl Row {
-    pub(crate) const ALL: [Self; 5] =
-        [Self::Bulk1, Self::Bulk8, Self::PingPong, Self::Churn, Self::ChurnHello];
+    pub(crate) const ALL: [Self; 7] = [
+        Self::Bulk1,
+        Self::Bulk8,
+        Self::PingPong,
+        Self::Churn,
+        Self::ChurnHello,
+        Self::SealedBulk,
+        Self::SealedChurn,
+    ];
 
-    fn target(self, subject: &Subject) -> Option<&Target> {
-        match self {
-            Self::Bulk1 | Self::Bulk8 => Some(&subject.source),
-            Self::PingPong | Self::Churn => Some(&subject.echo),
-            Self::ChurnHello => subject.hello.as_ref(),
-        }
-    }
-
-    fn open(self, target: &Target, poller: &Poller) -> io::Result<Box<dyn Load>> {
-        Ok(match self {
-            Self::Bulk1 => Box::new(Bulk::open(target, 1, poller)?),
-            Self::Bulk8 => Box::new(Bulk::open(target, 8, poller)?),
-            Self::PingPong => Box::new(PingPong::open(target, 64, poller)?),
-            Self::Churn | Self::ChurnHello => Box::new(Churn::open(target, 64, poller)?),
-        })
+    /// Opens its load; `None` where the subject has no such listener.
+    fn open(self, subject: &Subject, poller: &Poller) -> io::Result<Option<Box<dyn Load>>> {
+        let (echo, source) = (&subject.echo, &subject.source);
+        Ok(Some(match (self, &subject.hello, &subject.sealed) {
+            (Self::Bulk1, _, _) => Box::new(Bulk::open(source, 1, poller)?),
+            (Self::Bulk8, _, _) => Box::new(Bulk::open(source, 8, poller)?),
+            (Self::PingPong, _, _) => Box::new(PingPong::open(echo, 64, poller)?),
+            (Self::Churn, _, _) => Box::new(Churn::open(echo, 64, poller)?),
+            (Self::ChurnHello, Some(hello), _) => Box::new(Churn::open(hello, 64, poller)?),
+            (Self::SealedBulk, _, Some([_, source])) => Box::new(Bulk::open_sealed(source, 1, poller)?),
+            (Self::SealedChurn, _, Some([echo, _])) => Box::new(SealedChurn::open(echo, 16, poller)?),
+            (Self::ChurnHello | Self::SealedBulk | Self::SealedChurn, _, _) => return Ok(None),
+        }))
     }
 }
 
@@ -63,6 +73,8 @@ pub(crate) struct Found {
     pub(crate) rounds: BTreeMap<(Row, &'static str), Vec<Done>>,
     /// Bytes of resident memory per idle session.
     pub(crate) idle: BTreeMap<&'static str, f64>,
+    /// The same, the client on TLS.
+    pub(crate) sealed_idle: BTreeMap<&'static str, f64>,
     /// Why a subject is not there.
     pub(crate) notes: Vec<String>,
 }
@@ -71,14 +83,16 @@ pub(crate) struct Found {
 pub(crate) fn run(binary: Result<&Path, String>) -> io::Result<Found> {
     process::raise_file_limit()?;
     let server = Server::start()?;
+    let folder = Folder::make("certificates")?;
+    let shown = Shown::make(&folder.0)?;
     let mut notes = Vec::new();
     let mut subjects = vec![Subject::direct(server)];
-    match Subject::haproxy(server)? {
+    match Subject::haproxy(server, &shown)? {
         Some(haproxy) => subjects.push(haproxy),
         None => notes.push("haproxy is not installed: its columns are missing".into()),
     }
     let started = binary.and_then(|binary| {
-        Subject::portcullis(server, binary).map_err(|error| format!("it does not start: {error}"))
+        Subject::portcullis(server, &shown, binary).map_err(|error| format!("it does not start: {error}"))
     });
     match started {
         Ok(portcullis) => subjects.push(portcullis),
@@ -89,6 +103,7 @@ pub(crate) fn run(binary: Result<&Path, String>) -> io::Result<Found> {
         subjects: subjects.iter().map(|subject| subject.name).collect(),
         rounds: BTreeMap::new(),
         idle: BTreeMap::new(),
+        sealed_idle: BTreeMap::new(),
         notes,
     };
     let mut progress = Progress::new(ROUNDS * Row::ALL.len());
@@ -96,30 +111,33 @@ pub(crate) fn run(binary: Result<&Path, String>) -> io::Result<Found> {
         for row in Row::ALL {
             progress.tell(&format!("{row:?}"));
             for subject in &subjects {
-                let Some(target) = row.target(subject) else { continue };
-                let done = measure(row, target, subject.pid)?;
-                found.rounds.entry((row, subject.name)).or_default().push(done);
+                if let Some(done) = measure(row, subject)? {
+                    found.rounds.entry((row, subject.name)).or_default().push(done);
+                }
             }
         }
     }
     for subject in &subjects {
         let Some(pid) = subject.pid else { continue };
         progress.tell(&format!("idle {}", subject.name));
-        found.idle.insert(subject.name, idle(&subject.echo, pid)?);
+        found.idle.insert(subject.name, idle(|| load::open(&subject.echo), pid)?);
+        if let Some([echo, _]) = &subject.sealed {
+            found.sealed_idle.insert(subject.name, idle(|| load::open_sealed(echo), pid)?);
+        }
     }
     progress.end();
     Ok(found)
 }
 
-fn measure(row: Row, target: &Target, pid: Option<u32>) -> io::Result<Done> {
+fn measure(row: Row, subject: &Subject) -> io::Result<Option<Done>> {
     let poller = Poller::new()?;
-    let mut load = row.open(target, &poller)?;
-    let cpu = || pid.and_then(|pid| process::cpu(pid).ok()).unwrap_or_default();
-    load::run(&mut *load, &poller, WINDOW, &cpu)
+    let Some(mut load) = row.open(subject, &poller)? else { return Ok(None) };
+    let cpu = || subject.pid.and_then(|pid| process::cpu(pid).ok()).unwrap_or_default();
+    load::run(&mut *load, &poller, WINDOW, &cpu).map(Some)
 }
 
 /// Returns how many bytes the process grew per session, each having had one message there and back.
-fn idle(target: &Target, pid: u32) -> io::Result<f64> {
+fn idle<S: Read + Write>(open: impl Fn() -> io::Result<S>, pid: u32) -> io::Result<f64> {
     let settled = |wait: Duration| {
         // The sessions of the load before are over when memory has stopped moving.
         let (mut last, until) = (process::rss(pid)?, Instant::now() + wait);
@@ -136,8 +154,7 @@ fn idle(target: &Target, pid: u32) -> io::Result<f64> {
     let before = settled(Duration::from_secs(2))?;
     let mut held = Vec::new();
     for _ in 0..IDLE {
-        let mut stream = load::open(target)?;
-        stream.set_nonblocking(false)?;
+        let mut stream = open()?;
         stream.write_all(&[b'x'; load::MESSAGE])?;
         stream.read_exact(&mut [0; load::MESSAGE])?;
         held.push(stream);

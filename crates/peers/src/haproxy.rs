@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -23,14 +23,31 @@ impl Haproxy {
     /// # Errors
     /// Whatever starting it fails with, and [`ErrorKind::TimedOut`] when it does not listen within 5 s.
     pub fn start(targets: &[SocketAddr]) -> io::Result<Option<Self>> {
-        let addresses = free_addresses(targets.len())?;
+        Self::start_with(targets, &[], None)
+    }
+
+    /// The same with listeners that speak TLS behind them, one for each of `sealed`, on the certificate and key in
+    /// the PEM file `shown`.
+    ///
+    /// # Errors
+    /// As [`Haproxy::start`].
+    pub fn start_with(
+        targets: &[SocketAddr],
+        sealed: &[SocketAddr],
+        shown: Option<&Path>,
+    ) -> io::Result<Option<Self>> {
+        let addresses = free_addresses(targets.len() + sealed.len())?;
         let mut text = String::from(
             "global\n  nbthread 1\n  maxconn 9000\ndefaults\n  mode tcp\n  timeout connect 5s\n  \
              timeout client 1h\n  timeout server 1h\n",
         );
-        for (index, (address, target)) in addresses.iter().zip(targets).enumerate() {
+        for (index, (address, target)) in addresses.iter().zip(targets.iter().chain(sealed)).enumerate() {
+            let how = match shown.filter(|_| index >= targets.len()) {
+                Some(file) => format!(" ssl crt {}", file.display()),
+                None => String::new(),
+            };
             // Writing into a String cannot fail.
-            write!(text, "listen l{index}\n  bind {address}\n  server s{index} {target}\n").ok();
+            write!(text, "listen l{index}\n  bind {address}{how}\n  server s{index} {target}\n").ok();
         }
         let port = addresses.first().map_or(0, SocketAddr::port);
         let config =
