@@ -252,8 +252,8 @@ fn a_hint_that_is_wrong_makes_up_no_frame() {
     let codes = [(10, 3), (5, 2), (3, 1), (1, 1), (2, 2), (20, 5), (11, 3)]
         .map(|(data, parity)| shards(data, parity));
     for (hint, real) in codes.iter().flat_map(|&hint| codes.map(|real| (hint, real))) {
+        let frames = alike(real, 40);
         for _ in 0..200 {
-            let frames = alike(real, 40);
             let came: Vec<_> = frames.iter().filter(|_| chance.below(5) > 0).collect();
             let mut decoder = Decoder::new(mul_acc_scalar, Some(hint));
             for made in heard(&mut decoder, came) {
