@@ -7,6 +7,7 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use portcullis_peers::{Endpoint, TlsClient, Trust, serve};
 use portcullis_tests::{Authority, Gate, Issued, Setup, Site, until};
@@ -60,6 +61,53 @@ fn a_changed_pair_is_shown_to_new_clients_a_bad_one_is_not_and_nobody_notices_th
     let log = gate.log();
     let line = log.lines().find(|line| line.contains(TOLD)).expect("a line");
     assert!(line.contains("WARN") && line.contains("listener `in`") && line.contains("web.key"), "{line}");
+}
+
+#[test]
+fn two_hundred_sessions_and_a_hundred_newcomers_a_second_do_not_notice_a_swap() {
+    const LANES: usize = 4;
+    let (authority, endpoint) = (Authority::new(), Endpoint::start(serve::echo).unwrap());
+    let pairs = [FAR, FAR + 1, FAR + 2, FAR + 3].map(|year| authority.issue(&["localhost"], year));
+    let gate = start(&endpoint, |site| put(site.folder(), &pairs[0]));
+    let (trust, stop) = (trust(&authority), AtomicBool::new(false));
+    let (asked, came) = (AtomicU32::new(0), AtomicU32::new(0));
+    let began = Instant::now();
+    thread::scope(|scope| {
+        for _ in 0..LANES {
+            scope.spawn(|| {
+                let connect = || TlsClient::connect(gate.listener("in"), &trust).unwrap();
+                let mut live: Vec<TlsClient> = (0..200 / LANES).map(|_| connect()).collect();
+                while !stop.load(Ordering::Relaxed) {
+                    for client in &mut live {
+                        assert_eq!(echoed(client, b"still here?"), b"still here?");
+                        asked.fetch_add(1, Ordering::Relaxed);
+                    }
+                }
+            });
+        }
+        scope.spawn(|| {
+            while !stop.load(Ordering::Relaxed) {
+                shown(&gate, &authority);
+                let next = began + Duration::from_millis(10) * (came.fetch_add(1, Ordering::Relaxed) + 1);
+                thread::park_timeout(next.saturating_duration_since(Instant::now()));
+            }
+        });
+        let _stops = Stop(&stop);
+        gate.wait_for_sessions(200);
+        for pair in &pairs[1..] {
+            let before = asked.load(Ordering::Relaxed);
+            put(gate.site().folder(), pair);
+            until("it is shown", || shown(&gate, &authority) == pair.der);
+            until("everybody was asked since", || asked.load(Ordering::Relaxed) > before + 400);
+        }
+    });
+    let seconds = began.elapsed().as_secs_f64();
+    let [asked, came] = [asked, came].map(AtomicU32::into_inner);
+    eprintln!("{asked} answers, {came} newcomers in {seconds:.1} s, 3 swaps, nobody failed");
+    let log = gate.log();
+    for reason in ["bug", "handshake", "endpoint-reset", "hello-timeout"] {
+        assert!(!log.contains(&format!("reason={reason}")), "a session ended by {reason}");
+    }
 }
 
 #[test]
