@@ -49,6 +49,8 @@ impl Site {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let folder = std::env::temp_dir().join(format!("portcullis-test-{}-{number}", std::process::id()));
+        // A process of this number that was killed may have left its own.
+        fs::remove_dir_all(&folder).ok();
         fs::create_dir_all(&folder).unwrap();
         Self { folder }
     }

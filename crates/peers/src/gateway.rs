@@ -30,6 +30,8 @@ impl Gateway {
     /// what it said when it ended instead; and whatever starting it fails with.
     pub fn start(mut command: Command, folder: &Path) -> io::Result<Self> {
         let found = folder.join("addresses.json");
+        // That of an earlier run would be taken for this one's; most often there is none.
+        fs::remove_file(&found).ok();
         let process = command
             .arg("run")
             .arg("--config")

@@ -173,6 +173,7 @@ mod tests {
     #[test]
     fn a_key_is_made_once_and_for_its_owner_and_mints_what_opens() {
         let folder = std::env::temp_dir().join(format!("portcullis-ticket-{}", std::process::id()));
+        std::fs::remove_dir_all(&folder).ok(); // left by one of this number that was killed
         std::fs::create_dir_all(&folder).unwrap();
         let key_file = folder.join("tickets.key");
         let keygen = Keygen { out: key_file.clone() };

@@ -33,7 +33,9 @@ impl Drop for World {
 fn folder() -> PathBuf {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let nth = NEXT.fetch_add(1, Ordering::Relaxed);
-    std::env::temp_dir().join(format!("portcullis-admin-{}-{nth}", std::process::id()))
+    let folder = std::env::temp_dir().join(format!("portcullis-admin-{}-{nth}", std::process::id()));
+    fs::remove_dir_all(&folder).ok(); // left by one of this number that was killed
+    folder
 }
 
 impl World {

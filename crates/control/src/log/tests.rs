@@ -25,6 +25,7 @@ impl Folder {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let nth = NEXT.fetch_add(1, Ordering::Relaxed);
         let path = std::env::temp_dir().join(format!("portcullis-log-{}-{nth}", std::process::id()));
+        fs::remove_dir_all(&path).ok(); // left by one of this number that was killed
         fs::create_dir(&path).unwrap();
         Self(path)
     }

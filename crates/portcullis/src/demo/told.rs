@@ -67,6 +67,7 @@ mod tests {
     #[test]
     fn the_path_is_that_of_the_session_s_own_line_however_the_log_grows() {
         let file = std::env::temp_dir().join(format!("portcullis-told-{}.log", std::process::id()));
+        std::fs::remove_file(&file).ok(); // left by one of this number that was killed
         let endpoint = "127.0.0.1:7083".parse().unwrap();
         let mut log = SessionLog::new(file.clone(), vec![(endpoint, EndpointKind::Ws)]);
         let board = Board::new();

@@ -66,6 +66,7 @@ struct Folder(PathBuf);
 impl Folder {
     fn new(name: &str) -> Self {
         let folder = std::env::temp_dir().join(format!("portcullis-files-{}-{name}", std::process::id()));
+        fs::remove_dir_all(&folder).ok(); // left by one of this number that was killed
         fs::create_dir_all(&folder).unwrap();
         Self(folder)
     }
