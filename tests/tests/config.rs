@@ -114,6 +114,19 @@ fn a_file_that_cannot_be_used_is_named() {
     }
 }
 
+#[test]
+fn a_key_file_that_is_not_there_is_told_with_its_route_once() {
+    let site = Site::new();
+    let text = "[[listener]]\nname = \"in\"\nprotocol = \"tcp\"\nbind = [0]\nroute = \"keyed\"\n\n\
+        [route.keyed]\nresolver = \"jwt\"\nkey_file = \"gone.pem\"\nallow = [\"10.0.0.0/8:*\"]\n";
+    site.write("keyed.toml", text);
+    let output = portcullis(site.folder(), &["check", "--config", "keyed.toml"]);
+    let said = stderr(&output);
+    assert_eq!(output.status.code(), CONFIG, "{said}");
+    let begin = "error: keyed.toml: route `keyed`: key file gone.pem cannot be read: ";
+    assert!(said.starts_with(begin), "{said}");
+}
+
 /// The seed's own file and the examples.
 fn shown() -> Vec<String> {
     let entries = std::fs::read_dir(root().join("examples")).unwrap();

@@ -119,14 +119,8 @@ impl Drop for Lease {
 #[derive(Debug, thiserror::Error)]
 pub enum SnapshotError {
     /// A route's keys cannot be read.
-    #[error("route `{route}`")]
-    Resolver {
-        /// Which route.
-        route: RouteName,
-        /// What is the matter.
-        #[source]
-        source: ResolverError,
-    },
+    #[error(transparent)]
+    Resolver(ResolverError),
     /// A key of KCP cannot be had.
     #[error("{place}: `kcp`")]
     Secret {
@@ -249,7 +243,7 @@ impl Builder<'_> {
                     };
                     routes.insert(name, Arc::new(built));
                 }
-                Err(source) => self.errors.push(SnapshotError::Resolver { route: name, source }),
+                Err(error) => self.errors.push(SnapshotError::Resolver(error)),
             }
         }
         routes
