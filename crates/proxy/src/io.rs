@@ -170,6 +170,7 @@ impl Clock {
         Self { epoch: Instant::now(), epoch_wall: SystemTime::now() }
     }
 
+    /// The milliseconds that are whole. What waits from here ends up to one of them early.
     pub(crate) fn now(&self) -> Tick {
         Tick(u64::try_from(self.epoch.elapsed().as_millis()).unwrap_or(u64::MAX))
     }
