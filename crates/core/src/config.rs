@@ -19,14 +19,18 @@ use std::time::Duration;
 mod bind;
 mod dial;
 mod error;
+mod frames;
+mod health;
 mod kcp;
 mod key;
 mod kind;
+mod limit;
 mod listener;
 mod log;
 mod name;
 mod native;
 mod parse;
+mod pool;
 mod process;
 mod reference;
 mod route;
@@ -34,6 +38,7 @@ mod seed;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod tokens;
 mod tree;
 mod upstream;
 mod write;
@@ -41,10 +46,15 @@ mod ws;
 
 pub use dial::{Dial, DialTls, DialWs, ProxyHeader, Transport};
 pub use error::{ConfigError, ConfigErrors};
+pub use frames::{Dispatch, FrameCodec, FrameTypes, Frames, Heartbeat, OnLimit, TypeBytes};
+pub use health::{Agent, Eject, Health, Probe};
 pub use kcp::{Kcp, KcpKey, OpenRate};
+pub use limit::{Quota, Quotas, RateLimit};
 pub use parse::{NotNative, effective};
+pub use pool::Pool;
 pub use reference::{reference, schema};
 pub use tls::{CertFiles, ClientAuth, Tls, TlsVersion};
+pub use tokens::{Tokens, Voucher};
 
 use crate::allow::Allow;
 use crate::endpoint::Endpoint;
@@ -72,6 +82,8 @@ pub struct Config {
     pub admin: Option<Admin>,
     /// Limits of the process.
     pub limits: Limits,
+    /// The file of the embedded store: device tokens, bans, run-time states.
+    pub store: PathBuf,
     /// How the process ends.
     pub drain: Drain,
     /// Networks counted as near, for `congestion = "auto"`.
@@ -188,6 +200,8 @@ pub struct Limits {
     pub sessions: Option<u32>,
     /// Failed dials a client address may cause per minute; `None` = no limit.
     pub failed_dials_per_minute: Option<u32>,
+    /// What sessions may use, all together and each. The count of all is `sessions`.
+    pub quotas: Quotas,
 }
 
 /// How the process ends on SIGTERM.
@@ -230,8 +244,14 @@ pub struct Listener {
     pub idle: Idle,
     /// How long the second direction may be silent once the first has ended.
     pub half_close_timeout: Duration,
+    /// How long a session may last; it ends up to a tenth earlier, so that not all end at once.
+    pub max_age: Option<Duration>,
     /// May large flows bypass user space?
     pub zero_copy: bool,
+    /// When the kernel asks a silent TCP peer whether it is there.
+    pub keepalive: Keepalive,
+    /// How long sent bytes may be unacknowledged until a TCP connection is broken.
+    pub user_timeout: Duration,
     /// The congestion control of its sockets; nothing to kcp.
     pub congestion: Congestion,
     /// WebSocket settings; `Some` exactly when the protocol is `ws` or `wss`.
@@ -242,6 +262,33 @@ pub struct Listener {
     pub proxy_protocol: Vec<ipnet::IpNet>,
     /// KCP settings; `Some` exactly when the protocol is `kcp`.
     pub kcp: Option<Arc<Kcp>>,
+    /// What its sessions may use, all together and each.
+    pub limits: Quotas,
+    /// Networks whose clients are let in; empty = all.
+    pub allow: Vec<ipnet::IpNet>,
+    /// Networks whose clients are not, whatever `allow` says.
+    pub deny: Vec<ipnet::IpNet>,
+    /// Frame mode; `None` = bytes as they come.
+    pub frames: Option<Arc<Frames>>,
+    /// Device tokens; `None` = devices are not asked who they are. Only in frame mode.
+    pub tokens: Option<Arc<Tokens>>,
+}
+
+/// When the kernel asks a silent peer whether it is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Keepalive {
+    /// After so much silence.
+    pub idle: Duration,
+    /// Again after so much more.
+    pub interval: Duration,
+    /// So often in vain, the connection is broken.
+    pub count: u8,
+}
+
+impl Default for Keepalive {
+    fn default() -> Self {
+        Self { idle: Duration::from_secs(60), interval: Duration::from_secs(10), count: 3 }
+    }
 }
 
 /// What is spoken on a connection.
@@ -430,6 +477,46 @@ pub struct Upstream {
     pub dial: Dial,
     /// The endpoints; never empty.
     pub endpoints: Vec<UpstreamEndpoint>,
+    /// How endpoints are asked whether they are fit; `None` = they are not.
+    pub health: Option<Arc<Health>>,
+    /// When traffic itself shows that one is unfit.
+    pub eject: Eject,
+    /// With fewer of 100 endpoints fit, all are used as if they were; 0 = only when none is.
+    pub panic_threshold: u8,
+    /// How long an endpoint that has come back gets less than its share.
+    pub slow_start: Duration,
+    /// What becomes of live sessions when their endpoint is down.
+    pub on_down: OnDown,
+    /// New sessions for each endpoint over time.
+    pub session_rate: Option<RateLimit>,
+    /// Sessions that wait for an endpoint to have room.
+    pub queue: Queue,
+    /// Connections kept open.
+    pub pool: Pool,
+}
+
+/// What becomes of live sessions when their endpoint is down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnDown {
+    /// They go on as long as their connection does.
+    Keep,
+    /// They are closed.
+    Close,
+}
+
+/// Sessions that wait for an endpoint to have room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Queue {
+    /// The most that wait; 0 = none does.
+    pub size: u32,
+    /// How long one waits; never longer than its `open_timeout`.
+    pub timeout: Duration,
+}
+
+impl Default for Queue {
+    fn default() -> Self {
+        Self { size: 1024, timeout: Duration::from_secs(5) }
+    }
 }
 
 /// How the next endpoint is picked.
@@ -437,6 +524,23 @@ pub struct Upstream {
 pub enum Balance {
     /// Smooth weighted round robin, exact across workers.
     RoundRobin,
+    /// The one with the fewest sessions for its weight.
+    LeastSessions,
+    /// Of two at random, the one that answers sooner for the sessions it has.
+    LeastResponseTime,
+    /// By what the client is: the same client, the same endpoint.
+    Hash(HashOn),
+    /// At random, by weight.
+    Random,
+}
+
+/// What a client is known by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HashOn {
+    /// Its key; its address where it has none.
+    Key,
+    /// Its address.
+    Client,
 }
 
 /// One endpoint of an upstream.
@@ -446,4 +550,8 @@ pub struct UpstreamEndpoint {
     pub address: Endpoint,
     /// Its share; 1 to 256.
     pub weight: u16,
+    /// The most sessions it is given; `None` = any number.
+    pub max_sessions: Option<u32>,
+    /// Is it only used when no other is fit?
+    pub backup: bool,
 }

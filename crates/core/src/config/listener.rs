@@ -17,7 +17,7 @@ use super::route::{Known, Word};
 use super::tls::{self, Tls};
 use super::write::Writer;
 use super::ws::{self, WsKeys};
-use super::{Hello, Idle, Listener, Protocol};
+use super::{Hello, Idle, Keepalive, Listener, Protocol, Quotas};
 use crate::name::{ListenerName, RouteName};
 
 pub(super) const HELLO_WITHIN: Duration = Duration::from_secs(10);
@@ -31,6 +31,8 @@ pub(super) const IDLE_WS: Duration = Duration::from_secs(60);
 /// KCP tells no end: silence is all that is ever heard of a client that went away.
 pub(super) const IDLE_KCP: Duration = Duration::from_secs(60);
 pub(super) const HALF_CLOSED: Duration = Duration::from_secs(60);
+/// A peer whose machine is gone is noticed within half a minute.
+pub(super) const USER_TIMEOUT: Duration = Duration::from_secs(30);
 
 pub(super) static SECTION: Section = Section {
     path: "[[listener]]",
@@ -253,6 +255,14 @@ pub(super) fn read(reader: &Reader<'_>, routes: &[Known]) -> Option<Listener> {
         tls: if has_tls(protocol_known) { Some(Arc::new(tls?)) } else { None },
         proxy_protocol: reader.get(&PROXY_PROTOCOL),
         kcp: (protocol_known == Protocol::Kcp).then(|| Arc::new(kcp)),
+        max_age: None,
+        keepalive: Keepalive::default(),
+        user_timeout: USER_TIMEOUT,
+        limits: Quotas::default(),
+        allow: Vec::new(),
+        deny: Vec::new(),
+        frames: None,
+        tokens: None,
     };
     if credential {
         agree::advise_of_credentials(reader, &listener, wants_query);

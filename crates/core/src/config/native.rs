@@ -66,6 +66,7 @@ pub(super) fn read(table: &Table, report: &Report<'_>) -> Config {
         dns: process::read_dns(&root.part(&DNS)),
         admin: admin.as_ref().map(process::read_admin),
         limits: process::read_limits(&root.part(&LIMITS)),
+        store: process::STORE.into(),
         drain: process::read_drain(&root.part(&DRAIN)),
         private_networks: root.get(&PRIVATE_NETWORKS),
         listeners: Vec::new(),

@@ -10,7 +10,7 @@ use ipnet::IpNet;
 use super::key::{Key, Reader, Section};
 use super::kind::{Auto, List, Span, Text, Whole};
 use super::write::Writer;
-use super::{Admin, Dns, Drain, Limits, Workers};
+use super::{Admin, Dns, Drain, Limits, Quotas, Workers};
 
 /// The port of DNS servers (RFC 1035 section 4.2).
 const DNS_PORT: u16 = 53;
@@ -19,6 +19,8 @@ const ADMIN_BIND: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 
 const ADMIN_TOKEN: &str = "/var/lib/portcullis/admin.token";
 /// A client that fails more often than once in three seconds is looking for something.
 const FAILED_DIALS: u32 = 20;
+/// The file of the embedded store.
+pub(super) const STORE: &str = "/var/lib/portcullis/store.redb";
 const DRAIN_DELAY: Duration = Duration::ZERO;
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
 /// Shortest time that is worth waiting for anything on a network.
@@ -156,6 +158,7 @@ pub(super) fn read_limits(reader: &Reader<'_>) -> Limits {
     Limits {
         sessions: reader.get(&SESSIONS),
         failed_dials_per_minute: Some(reader.get(&FAILED_DIALS_PER_MINUTE)).filter(|limit| *limit > 0),
+        quotas: Quotas::default(),
     }
 }
 

@@ -20,8 +20,8 @@ use super::route::LEEWAY_SPAN;
 use super::tree::Table;
 use super::ws::WsKeys;
 use super::{
-    Config, Congestion, Dial, Flavour, Framing, Idle, Jwt, Listener, Protocol, Resolver, Route, Transport,
-    Workers, Ws, kcp,
+    Config, Congestion, Dial, Flavour, Framing, Idle, Jwt, Keepalive, Listener, Protocol, Quotas, Resolver,
+    Route, Transport, Workers, Ws, kcp,
 };
 use crate::allow::{Allow, Rule};
 
@@ -229,6 +229,7 @@ pub(super) fn read(table: &Table, report: &Report<'_>) -> Config {
         dns: process::read_dns(&root.part(&DNS)),
         admin,
         limits: process::read_limits(&root.part(&LIMITS)),
+        store: process::STORE.into(),
         drain: process::read_drain(&root.part(&DRAIN)),
         private_networks: Vec::new(),
         routes: gates.iter().map(|gate| shared.route(gate)).collect(),
@@ -386,6 +387,14 @@ impl Shared {
             kcp: (gate.protocol == Protocol::Kcp).then(|| Arc::new(kcp::seed_listener())),
             tls: None,
             proxy_protocol: Vec::new(),
+            max_age: None,
+            keepalive: Keepalive::default(),
+            user_timeout: listener::USER_TIMEOUT,
+            limits: Quotas::default(),
+            allow: Vec::new(),
+            deny: Vec::new(),
+            frames: None,
+            tokens: None,
         }
     }
 }

@@ -120,7 +120,10 @@ fn admin_limits_dns_and_drain_may_be_added_to_the_seeds_form() {
                 servers = ['127.0.0.1:5353', '::1']\n[drain]\ndelay = '5s'";
     let config = parse(text).unwrap();
     assert_eq!(config.admin.unwrap().bind, "127.0.0.1:9909".parse().unwrap());
-    assert_eq!(config.limits, Limits { sessions: Some(7), failed_dials_per_minute: None });
+    assert_eq!(
+        config.limits,
+        Limits { sessions: Some(7), failed_dials_per_minute: None, quotas: Quotas::default() }
+    );
     assert_eq!(config.dns.servers, ["127.0.0.1:5353".parse().unwrap(), "[::1]:53".parse().unwrap()]);
     assert_eq!(config.drain, Drain { delay: Duration::from_secs(5), timeout: Duration::from_secs(30) });
 }

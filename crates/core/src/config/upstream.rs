@@ -1,5 +1,7 @@
 //! `[upstream.NAME]`: a named set of endpoints.
 
+use std::time::Duration;
+
 use super::dial::{
     self, ATTEMPTS, CONGESTION, CONNECT_TIMEOUT, DialTls, DialWs, PROXY_PROTOCOL, SOURCE, SPEECH, Speaking,
     Speech, tls, ws,
@@ -8,11 +10,13 @@ use super::kcp::{self, Kcp};
 use super::key::{Key, Need, Reader, Section};
 use super::kind::{Choice, List, Nested, Text, Whole};
 use super::write::Writer;
-use super::{Balance, Upstream, UpstreamEndpoint};
+use super::{Balance, Eject, OnDown, Pool, Queue, Upstream, UpstreamEndpoint};
 use crate::endpoint::Endpoint;
 use crate::name::UpstreamName;
 
 const WEIGHT: u16 = 1;
+/// Caches are warm and pools are full by then.
+const SLOW_START: Duration = Duration::from_secs(30);
 
 pub(super) static SECTION: Section = Section {
     path: "[upstream.NAME]",
@@ -118,7 +122,20 @@ pub(super) fn read(name: UpstreamName, reader: &Reader<'_>) -> Option<Upstream> 
             reader.report.error(&at, format!("endpoint `{}` is there twice", endpoint.address), hint);
         }
     }
-    Some(Upstream { name, balance, dial, endpoints })
+    Some(Upstream {
+        name,
+        balance,
+        dial,
+        endpoints,
+        health: None,
+        eject: Eject::default(),
+        panic_threshold: 0,
+        slow_start: SLOW_START,
+        on_down: OnDown::Keep,
+        session_rate: None,
+        queue: Queue::default(),
+        pool: Pool::default(),
+    })
 }
 
 pub(super) fn write(writer: &mut Writer<'_>, upstream: &Upstream) {
@@ -129,7 +146,7 @@ pub(super) fn write(writer: &mut Writer<'_>, upstream: &Upstream) {
 
 fn read_endpoint(reader: &Reader<'_>) -> Option<UpstreamEndpoint> {
     let weight = reader.get(&SHARE);
-    Some(UpstreamEndpoint { address: reader.need(&ADDRESS)?, weight })
+    Some(UpstreamEndpoint { address: reader.need(&ADDRESS)?, weight, max_sessions: None, backup: false })
 }
 
 fn write_endpoint(writer: &mut Writer<'_>, endpoint: &UpstreamEndpoint) {
