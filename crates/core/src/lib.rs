@@ -22,5 +22,6 @@ pub mod snapshot;
 pub mod ticket;
 pub mod tls;
 pub mod unit;
+pub mod upstream;
 pub mod wheel;
 pub mod wire;

@@ -7,14 +7,12 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::balance::round_robin::RoundRobin;
 use crate::config::{self, Config};
-use crate::endpoint::Endpoint;
 use crate::name::{ListenerName, RouteName, UpstreamName};
 use crate::resolver::{Own, Resolver, ResolverError};
 use crate::tls::{self, TlsError};
+use crate::upstream::Upstream;
 use crate::wire::kcp::crypt::Crypt;
 
 mod renew;
@@ -63,56 +61,6 @@ pub struct Route {
     pub tls: Option<Arc<tls::Client>>,
     /// The upstream that serves resolver `upstream`: the first one named.
     pub default: Option<Arc<Upstream>>,
-}
-
-/// An upstream in force.
-#[derive(Debug)]
-pub struct Upstream {
-    /// As configured.
-    pub settings: config::Upstream,
-    /// The cipher towards its endpoints; `Some` exactly when they speak kcp.
-    pub crypt: Option<Arc<Crypt>>,
-    /// Whom it trusts; `Some` exactly when its endpoints speak tls or wss.
-    pub tls: Option<Arc<tls::Client>>,
-    endpoints: Vec<Arc<EndpointState>>,
-    turn: Arc<RoundRobin>,
-}
-
-/// One endpoint, counted across snapshots.
-#[derive(Debug)]
-pub struct EndpointState {
-    /// Where it listens.
-    pub address: Endpoint,
-    sessions: AtomicU32,
-}
-
-impl EndpointState {
-    /// Sessions that hold a lease on it.
-    #[must_use]
-    pub fn sessions(&self) -> u32 {
-        self.sessions.load(Ordering::Relaxed)
-    }
-}
-
-/// A session's claim on an endpoint: counted while it lives.
-#[derive(Debug)]
-#[must_use = "the session is counted only while its lease lives"]
-pub struct Lease {
-    endpoint: Arc<EndpointState>,
-}
-
-impl Lease {
-    /// The endpoint claimed.
-    #[must_use]
-    pub fn endpoint(&self) -> &EndpointState {
-        &self.endpoint
-    }
-}
-
-impl Drop for Lease {
-    fn drop(&mut self) {
-        self.endpoint.sessions.fetch_sub(1, Ordering::Relaxed);
-    }
 }
 
 /// Why a configuration that parsed cannot be put in force.
@@ -213,7 +161,8 @@ impl Builder<'_> {
             let place = || format!("upstream `{}`", upstream.name);
             let crypt = self.crypt(upstream.dial.kcp(), place);
             let tls = self.client(&upstream.dial, place);
-            let built = Upstream::new(upstream, crypt, tls, self.previous);
+            let before = self.previous.and_then(|previous| previous.upstream(&upstream.name));
+            let built = Upstream::new(upstream, crypt, tls, before.map(AsRef::as_ref));
             upstreams.insert(upstream.name.clone(), Arc::new(built));
         }
         upstreams
@@ -302,47 +251,4 @@ fn with_fixed(mut own: Own, config: &Config) -> Own {
         }
     }
     own
-}
-
-impl Upstream {
-    fn new(
-        settings: &config::Upstream,
-        crypt: Option<Arc<Crypt>>,
-        tls: Option<Arc<tls::Client>>,
-        previous: Option<&Snapshot>,
-    ) -> Self {
-        let before = previous.and_then(|previous| previous.upstreams.get(&settings.name));
-        let known = |address: &Endpoint| {
-            before.and_then(|before| before.endpoints.iter().find(|known| known.address == *address)).cloned()
-        };
-        let fresh = |address: &Endpoint| {
-            Arc::new(EndpointState { address: address.clone(), sessions: AtomicU32::new(0) })
-        };
-        let endpoints = settings
-            .endpoints
-            .iter()
-            .map(|endpoint| known(&endpoint.address).unwrap_or_else(|| fresh(&endpoint.address)));
-        let weights: Vec<u16> = settings.endpoints.iter().map(|endpoint| endpoint.weight).collect();
-        let turn = match before {
-            Some(before) if before.settings.endpoints == settings.endpoints => Arc::clone(&before.turn),
-            _ => Arc::new(RoundRobin::new(&weights)),
-        };
-        Self { settings: settings.clone(), crypt, tls, endpoints: endpoints.collect(), turn }
-    }
-
-    /// Picks the next endpoint and claims it, passing over those that `tried` names.
-    ///
-    /// When all were tried the turn goes on as if none were. `None`: it has no endpoint.
-    pub fn lease(&self, tried: &[Endpoint]) -> Option<Lease> {
-        let fresh = |index: usize| !tried.contains(&self.endpoints[index].address);
-        let index = self.turn.pick(fresh).or_else(|| self.turn.pick(|_| true))?;
-        let endpoint = Arc::clone(&self.endpoints[index]);
-        endpoint.sessions.fetch_add(1, Ordering::Relaxed);
-        Some(Lease { endpoint })
-    }
-
-    /// Its endpoints with their counts.
-    pub fn endpoints(&self) -> impl Iterator<Item = &EndpointState> {
-        self.endpoints.iter().map(AsRef::as_ref)
-    }
 }

@@ -9,7 +9,8 @@ use std::thread;
 
 use portcullis_core::config::Config;
 use portcullis_core::resolver::{Ask, Own};
-use portcullis_core::snapshot::{Lease, Snapshot, Upstream};
+use portcullis_core::snapshot::Snapshot;
+use portcullis_core::upstream::{Lease, Standing, Upstream};
 use portcullis_core::wire::kcp::crypt::{Cipher, Crypt, Key};
 
 const THREE: &[&str] = &["10.0.0.1:1", "10.0.0.2:1", "10.0.0.3:1"];
@@ -58,6 +59,25 @@ fn a_reload_does_not_begin_the_turn_anew() {
     let second = build(THREE, Some(&first));
     let after = upstream(&second).lease(&[]).unwrap();
     assert_ne!(before.endpoint().address, after.endpoint().address);
+}
+
+#[test]
+fn an_endpoint_that_is_drained_gets_no_session_and_stays_so_over_a_reload() {
+    let first = build(THREE, None);
+    let drained = upstream(&first).endpoints().next().cloned().unwrap();
+    drained.set_standing(Standing::Drain);
+    drained.set_weight(Some(7));
+    for snapshot in [build(THREE, Some(&first)), first] {
+        let upstream = upstream(&snapshot);
+        let _held: Vec<Lease> = (0..4).map(|_| upstream.lease(&[]).unwrap()).collect();
+        assert_eq!(counts(&upstream)["10.0.0.1:1"], 0);
+        let state = upstream.endpoints().next().unwrap();
+        assert_eq!((state.standing(), state.weight()), (Standing::Drain, Some(7)));
+        upstream.endpoints().for_each(|endpoint| endpoint.set_standing(Standing::Maint));
+        assert!(upstream.lease(&[]).is_none(), "nobody is there to be used");
+        upstream.endpoints().skip(1).for_each(|endpoint| endpoint.set_standing(Standing::Ready));
+        drained.set_standing(Standing::Drain);
+    }
 }
 
 #[test]

@@ -15,7 +15,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use portcullis_core::outcome::{Ended, Path, Reason, SessionId};
-use portcullis_core::snapshot::{Lease, ListenerPlan, Snapshot};
+use portcullis_core::snapshot::{ListenerPlan, Snapshot};
+use portcullis_core::upstream::Lease;
 use portcullis_core::wheel::Tick;
 use portcullis_sys::epoll::Event;
 

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{ListenerPlan, Route, Snapshot, SnapshotError, Upstream};
+use super::{ListenerPlan, Route, Snapshot, SnapshotError};
 use crate::config::Dial;
 use crate::name::UpstreamName;
 use crate::tls::{self, Read};
+use crate::upstream::Upstream;
 
 /// What came of taking files anew.
 #[derive(Debug)]
@@ -103,19 +104,6 @@ impl Renewal<'_> {
                 self.kept.push(error);
                 Arc::clone(before)
             }
-        }
-    }
-}
-
-impl Upstream {
-    /// The same with other TLS settings: its counts and turns go on.
-    fn with_tls(&self, tls: Option<Arc<tls::Client>>) -> Self {
-        Self {
-            settings: self.settings.clone(),
-            crypt: self.crypt.clone(),
-            tls,
-            endpoints: self.endpoints.clone(),
-            turn: Arc::clone(&self.turn),
         }
     }
 }

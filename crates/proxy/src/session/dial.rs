@@ -7,8 +7,8 @@ use std::sync::Arc;
 use portcullis_core::config::{Config, Dial};
 use portcullis_core::endpoint::{Endpoint, Host, HostName};
 use portcullis_core::opening::{DialError, Dialling};
-use portcullis_core::snapshot::Upstream;
 use portcullis_core::tls;
+use portcullis_core::upstream::Upstream;
 use portcullis_sys::socket::{Socket, Tuning};
 use rustls::pki_types::ServerName;
 

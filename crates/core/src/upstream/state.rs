@@ -1,0 +1,125 @@
+//! One endpoint as it is now: shared by all workers, and kept over reloads.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, Ordering};
+
+use crate::endpoint::Endpoint;
+
+/// What an operator wants of an endpoint, as HAProxy's `set server … state`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It takes sessions.
+    Ready,
+    /// It takes no further ones; those it has go on, and it is still probed.
+    Drain,
+    /// It takes no further ones and is not probed: somebody works on it.
+    Maint,
+}
+
+impl Standing {
+    /// Every standing, in declaration order.
+    pub const ALL: [Self; 3] = [Self::Ready, Self::Drain, Self::Maint];
+
+    /// The word for it.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Ready => "ready",
+            Self::Drain => "drain",
+            Self::Maint => "maint",
+        }
+    }
+
+    /// The standing that goes by this word.
+    #[must_use]
+    pub fn named(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|standing| standing.label() == word)
+    }
+}
+
+/// One endpoint of an upstream, counted across workers and snapshots.
+#[derive(Debug)]
+pub struct EndpointState {
+    /// Where it listens.
+    pub address: Endpoint,
+    sessions: AtomicU32,
+    /// A place in [`Standing::ALL`].
+    standing: AtomicU8,
+    /// The operator's; [`AS_CONFIGURED`] = none was set.
+    weight: AtomicU16,
+}
+
+/// Stands for no weight of the operator's.
+const AS_CONFIGURED: u16 = u16::MAX;
+
+impl EndpointState {
+    /// The heaviest weight, as in the configuration.
+    pub const MAX_WEIGHT: u16 = 256;
+
+    pub(crate) fn new(address: Endpoint) -> Self {
+        Self {
+            address,
+            sessions: AtomicU32::new(0),
+            standing: AtomicU8::new(0),
+            weight: AtomicU16::new(AS_CONFIGURED),
+        }
+    }
+
+    /// Sessions that hold a lease on it.
+    #[must_use]
+    pub fn sessions(&self) -> u32 {
+        self.sessions.load(Ordering::Relaxed)
+    }
+
+    /// What the operator wants of it.
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        let place = usize::from(self.standing.load(Ordering::Relaxed));
+        Standing::ALL.get(place).copied().unwrap_or(Standing::Ready)
+    }
+
+    /// Says what is wanted of it; the next lease heeds that.
+    pub fn set_standing(&self, standing: Standing) {
+        self.standing.store(standing as u8, Ordering::Relaxed);
+    }
+
+    /// The operator's weight, 0 to 256; `None` = as configured.
+    #[must_use]
+    pub fn weight(&self) -> Option<u16> {
+        let weight = self.weight.load(Ordering::Relaxed);
+        (weight != AS_CONFIGURED).then_some(weight)
+    }
+
+    /// Sets a weight in place of the configured one, at most [`Self::MAX_WEIGHT`]; 0 = no share at all. `None`
+    /// gives the configured one back.
+    pub fn set_weight(&self, weight: Option<u16>) {
+        let weight = weight.map_or(AS_CONFIGURED, |weight| weight.min(Self::MAX_WEIGHT));
+        self.weight.store(weight, Ordering::Relaxed);
+    }
+}
+
+/// A session's claim on an endpoint: counted while it lives.
+#[derive(Debug)]
+#[must_use = "the session is counted only while its lease lives"]
+pub struct Lease {
+    endpoint: Arc<EndpointState>,
+}
+
+impl Lease {
+    pub(super) fn claim(endpoint: &Arc<EndpointState>) -> Self {
+        endpoint.sessions.fetch_add(1, Ordering::Relaxed);
+        Self { endpoint: Arc::clone(endpoint) }
+    }
+
+    /// The endpoint claimed.
+    #[must_use]
+    pub fn endpoint(&self) -> &Arc<EndpointState> {
+        &self.endpoint
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.endpoint.sessions.fetch_sub(1, Ordering::Relaxed);
+    }
+}
