@@ -12,6 +12,7 @@ pub mod allow;
 pub mod balance;
 pub mod config;
 pub mod endpoint;
+pub mod health;
 pub mod limit;
 pub mod name;
 pub mod opening;

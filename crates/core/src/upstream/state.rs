@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, Ordering};
 
 use crate::endpoint::Endpoint;
+use crate::health::Fitness;
 
 /// What an operator wants of an endpoint, as HAProxy's `set server … state`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +43,8 @@ impl Standing {
 pub struct EndpointState {
     /// Where it listens.
     pub address: Endpoint,
+    /// What probes, traffic and its agent have shown of it.
+    pub fitness: Fitness,
     sessions: AtomicU32,
     /// A place in [`Standing::ALL`].
     standing: AtomicU8,
@@ -59,6 +62,7 @@ impl EndpointState {
     pub(crate) fn new(address: Endpoint) -> Self {
         Self {
             address,
+            fitness: Fitness::default(),
             sessions: AtomicU32::new(0),
             standing: AtomicU8::new(0),
             weight: AtomicU16::new(AS_CONFIGURED),
