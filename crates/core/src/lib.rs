@@ -22,6 +22,7 @@ pub mod resolver;
 pub mod snapshot;
 pub mod ticket;
 pub mod tls;
+pub mod token;
 pub mod unit;
 pub mod upstream;
 pub mod wheel;
