@@ -28,6 +28,9 @@ pub enum UnitError {
     /// The text is not a count and a unit of time.
     #[error("a rate is a whole number above zero, `/`, and one of s, m, h, as in `5/s`")]
     Rate,
+    /// The text is not a size and a unit of time.
+    #[error("a rate of bytes is a size above zero, `/`, and one of s, m, h, as in `10MiB/s`")]
+    ByteRate,
     /// The number is past what can be counted.
     #[error("the number is too large")]
     TooLarge,
@@ -77,6 +80,32 @@ impl Rate {
     pub fn per_second(self) -> f64 {
         f64::from(self.count.get()) / self.per.as_secs_f64()
     }
+
+    /// Reads a rate whose count is bytes: `"10MiB/s"`.
+    ///
+    /// # Errors
+    /// Anything else; 4 GiB and more.
+    pub fn of_bytes(text: &str) -> Result<Self, UnitError> {
+        let (size, per) = text.split_once('/').ok_or(UnitError::ByteRate)?;
+        let per = span(per).ok_or(UnitError::ByteRate)?;
+        let count = u32::try_from(amount(size, &SIZES, UnitError::ByteRate)?);
+        let count = NonZeroU32::new(count.map_err(|_| UnitError::TooLarge)?).ok_or(UnitError::ByteRate)?;
+        Ok(Self { count, per })
+    }
+
+    /// Writes a rate whose count is bytes, as [`Self::of_bytes`] reads it.
+    #[must_use]
+    pub fn show_bytes(self) -> String {
+        format!("{}/{}", show_size(self.count.get().into()), self.unit())
+    }
+
+    fn unit(self) -> &'static str {
+        match self.per.as_secs() {
+            ..60 => "s",
+            60..3600 => "m",
+            3600.. => "h",
+        }
+    }
 }
 
 impl FromStr for Rate {
@@ -84,12 +113,7 @@ impl FromStr for Rate {
 
     fn from_str(text: &str) -> Result<Self, UnitError> {
         let (count, per) = text.split_once('/').ok_or(UnitError::Rate)?;
-        let per = match per {
-            "s" => Duration::from_secs(1),
-            "m" => Duration::from_secs(60),
-            "h" => Duration::from_secs(3600),
-            _ => return Err(UnitError::Rate),
-        };
+        let per = span(per).ok_or(UnitError::Rate)?;
         let count = u32::try_from(number(count).ok_or(UnitError::Rate)??).map_err(|_| UnitError::TooLarge)?;
         Ok(Self { count: NonZeroU32::new(count).ok_or(UnitError::Rate)?, per })
     }
@@ -97,13 +121,18 @@ impl FromStr for Rate {
 
 impl fmt::Display for Rate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let unit = match self.per.as_secs() {
-            ..60 => "s",
-            60..3600 => "m",
-            3600.. => "h",
-        };
-        write!(f, "{}/{unit}", self.count)
+        write!(f, "{}/{}", self.count, self.unit())
     }
+}
+
+/// Reads what a rate is counted in.
+fn span(unit: &str) -> Option<Duration> {
+    Some(Duration::from_secs(match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        _ => return None,
+    }))
 }
 
 /// Reads a whole number and a unit of `units`; `wrong` is the error for anything else.

@@ -111,6 +111,48 @@ fn every_key_of_tls_ws_endpoints_and_proxy_headers_is_written_as_it_was_read() {
 }
 
 #[test]
+fn every_key_of_an_upstream_is_written_as_it_was_read() {
+    let ends =
+        "endpoints = [{ address = 'a:1', weight = 7, max_sessions = 3 }, { address = 'b:1', backup = true }]";
+    for lines in [
+        "balance = 'hash'\nhash_on = 'client'\nmax_sessions = 9\nqueue = { size = 2, timeout = '1s' }",
+        "balance = 'hash'\nmax_sessions = 3\nqueue = { size = 0 }\nsession_rate = { rate = '90/m', burst = 7 }",
+        "balance = 'least-sessions'\npanic_threshold = 50\nslow_start = '0s'\nsession_rate = { rate = '5/m' }",
+        "balance = 'least-response-time'\non_down = 'close'\nhealth = {}\neject = { failures = 0 }",
+        "balance = 'random'\neject = { failures = 9, time = '1s', most = 100 }\npool = { min_idle = 3, max_age = '1m' }",
+        "proxy_protocol = 'v2'\npool = { max_idle = 0 }\nhealth = { interval = '1s', rise = 1, fall = 1 }",
+        "health = { timeout = '1s', agent = { port = 9, interval = '5s' } }",
+        "health = { kind = 'frame' }",
+        "health = { kind = 'frame', type_bytes = 2, heartbeat = 7, expect_reply = true, heartbeat_reply = 8 }",
+        "health = { kind = 'http', path = '/up?${A}', host = 'a.b', status = '204' }",
+        "health = { kind = 'http', status = '200-299' }",
+        "protocol = 'tls'\nhealth = {}",
+        "protocol = 'tls'\nhealth = { kind = 'tcp' }\npool = { min_idle = 32 }",
+        "protocol = 'wss'\nhealth = { kind = 'http' }",
+        "protocol = 'ws'\nhealth = {}",
+        "protocol = 'kcp'\nhealth = {}",
+        "protocol = 'kcp'\nhealth = { kind = 'frame' }",
+    ] {
+        written_as_read(&format!("{BALANCED}[upstream.u]\n{ends}\n{lines}\n"));
+        let lone = "endpoints = [{ address = 'a:1' }]";
+        written_as_read(&format!("{BALANCED}[upstream.u]\n{lone}\n{lines}\n"));
+    }
+}
+
+/// A listener and its route to the upstream `u`.
+const BALANCED: &str = "[[listener]]\nname = 'a'\nprotocol = 'tcp'\nbind = 0\nroute = 'r'\nhello = 'none'\n\
+                        [route.r]\nupstreams = 'u'\n";
+
+/// Reads `text`, writes it both ways, and reads that again.
+fn written_as_read(text: &str) {
+    let first = parse(text);
+    for again in [first.to_native().unwrap(), config::effective(text, "file", &env).unwrap()] {
+        let second = Config { warnings: first.warnings.clone(), ..parse(&again) };
+        assert_eq!(second, first, "{again}");
+    }
+}
+
+#[test]
 fn effective_is_a_config_that_says_the_same() {
     let paths = files("examples", "toml");
     for path in paths.iter().chain([&root().join("config/config.toml")]) {

@@ -153,7 +153,7 @@ pub(super) enum Speech {
 }
 
 impl Speech {
-    fn of(dial: &Dial) -> Self {
+    pub(super) fn of(dial: &Dial) -> Self {
         match (&dial.transport, &dial.tls, &dial.ws) {
             (Transport::Kcp(_), _, _) => Self::Kcp,
             (Transport::Tcp, None, None) => Self::Tcp,
@@ -163,11 +163,11 @@ impl Speech {
         }
     }
 
-    fn has_tls(self) -> bool {
+    pub(super) fn has_tls(self) -> bool {
         matches!(self, Self::Tls | Self::Wss)
     }
 
-    fn has_ws(self) -> bool {
+    pub(super) fn has_ws(self) -> bool {
         matches!(self, Self::Ws | Self::Wss)
     }
 }

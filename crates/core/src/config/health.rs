@@ -3,6 +3,8 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+pub(super) mod rows;
+
 /// How endpoints are asked whether they are fit. Without it they are not asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Health {

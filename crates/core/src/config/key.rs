@@ -280,6 +280,17 @@ impl<'a> Reader<'a> {
         found.unwrap_or(Reader { place: self.place.clone(), ..Reader::empty(self.report) })
     }
 
+    /// The table under a key, for what its keys must agree on with others; empty when there is none. What is wrong
+    /// with it by itself, reading the key tells.
+    pub(super) fn inside(&self, name: &str) -> Reader<'a> {
+        match self.table.find(name) {
+            Some(Node { at, value: Value::Table(table) }) => {
+                Reader { table, place: at.clone(), report: self.report }
+            }
+            Some(_) | None => Reader { place: self.place.clone(), ..Reader::empty(self.report) },
+        }
+    }
+
     /// Reads a section that may be there any number of times.
     pub(super) fn list(&self, part: &Part) -> Vec<Reader<'a>> {
         let Some(node) = self.table.find(part.name) else { return Vec::new() };

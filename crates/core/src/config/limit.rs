@@ -1,5 +1,7 @@
 //! What sessions may use: token buckets and counts, for the process, a listener, a client address, a device, a session.
 
+pub(super) mod rows;
+
 use crate::unit;
 
 /// A token bucket: so fast it fills, so much it holds. It starts full.

@@ -63,8 +63,12 @@ reach the endpoint length-prefixed, `open_timeout` is at least `dial_timeout` ti
 `fec = [10, 3]`, `mtu = 1400` and `stream = false`, with clients and with endpoints.
 ";
 
-/// Writes a section, then those under its keys; one that has the keys of another only says whose.
+/// Writes a section that was not written before, then those under its keys; one that has the keys of another only
+/// says whose.
 fn sections(out: &mut String, told: &mut Vec<&'static Section>, section: &'static Section) {
+    if told.iter().any(|earlier| std::ptr::eq(*earlier, section)) {
+        return;
+    }
     let (parts, keys): (Vec<&&dyn Row>, Vec<&&dyn Row>) =
         section.rows.iter().partition(|row| row.label().starts_with("see `"));
     let title = section.path.trim_matches(|c| c == '[' || c == ']');
@@ -72,6 +76,7 @@ fn sections(out: &mut String, told: &mut Vec<&'static Section>, section: &'stati
     out.push_str(&format!("\n## {title}\n\n{}\n", section.doc));
     if let Some(twin) = told.iter().find(|twin| std::ptr::eq(twin.rows, section.rows)) {
         out.push_str(&format!("\nIts keys are those of `{}`.\n", twin.path));
+        told.push(section);
         return;
     }
     told.push(section);

@@ -350,6 +350,11 @@ fn with_key(path: &str, key: &str, value: &str) -> String {
         "[route.NAME]" => format!("[route.a]\n{line}"),
         "route.NAME.names.KEY" => format!("[route.a]\nresolver = 'name'\nnames = {{ a = {{ {line} }} }}"),
         "route.NAME.dns" => format!("[route.a]\nresolver = 'name'\ndns = {{ {line} }}"),
+        "upstream.NAME.health.agent" => format!("[upstream.a]\nhealth = {{ agent = {{ {line} }} }}"),
+        "limits.session_rate" => format!("[upstream.a]\nsession_rate = {{ {line} }}"),
+        table if table.starts_with("upstream.NAME.") && !table.ends_with(".endpoints") => {
+            format!("[upstream.a]\n{} = {{ {line} }}", table.trim_start_matches("upstream.NAME."))
+        }
         "[upstream.NAME]" => format!("[upstream.a]\n{line}"),
         "upstream.NAME.endpoints" => format!("[upstream.a]\nendpoints = [{{ {line} }}]"),
         seeds if seed.contains(&seeds) => format!("{seeds}\n{line}"),

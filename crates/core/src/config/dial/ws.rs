@@ -34,25 +34,21 @@ pub(in crate::config) static UPSTREAM: Section = Section {
     rows: &ROWS,
     later: &[],
 };
-static PATH: Key<Text<Box<str>>> = Key {
-    name: "path",
-    kind: Text {
-        label: "path, with its query",
-        example: "/game?v=1",
-        parse: path,
-        show: |path| path.to_string(),
-    },
-    default: || ROOT.into(),
-    doc: "what is asked for",
+/// What is asked for by HTTP.
+pub(in crate::config) const TARGET: Text<Box<str>> =
+    Text { label: "path, with its query", example: "/game?v=1", parse: path, show: |path| path.to_string() };
+/// A value of `Host`.
+pub(in crate::config) const HOST_HEADER: Text<Box<str>> = Text {
+    label: "host, or host:port",
+    example: "game.internal",
+    parse: host,
+    show: |host| host.to_string(),
 };
+static PATH: Key<Text<Box<str>>> =
+    Key { name: "path", kind: TARGET, default: || ROOT.into(), doc: "what is asked for" };
 static HOST: Maybe<Text<Box<str>>> = Maybe {
     name: "host",
-    kind: Text {
-        label: "host, or host:port",
-        example: "game.internal",
-        parse: host,
-        show: |host| host.to_string(),
-    },
+    kind: HOST_HEADER,
     absent: "the address that is dialled",
     doc: "the `Host` header",
 };

@@ -9,6 +9,7 @@ use super::{OpenRate, Pace, read_open_rate, write_open_rate};
 use crate::config::SECRET;
 use crate::config::key::{Key, Maybe, Row, Section};
 use crate::config::kind::{Choice, Flag, Nested, Span, Text, Whole};
+use crate::config::limit::rows::COUNTED;
 use crate::config::listener::MESSAGE;
 use crate::config::process::FILE;
 use crate::unit::Rate;
@@ -230,12 +231,7 @@ static OPEN_RATE_SECTION: Section = Section {
 };
 pub(super) static RATE: Key<Text<Rate>> = Key {
     name: "rate",
-    kind: Text {
-        label: "rate",
-        example: "1000/s",
-        parse: |text| text.parse().map_err(|error: crate::unit::UnitError| error.to_string()),
-        show: Rate::to_string,
-    },
+    kind: COUNTED,
     default: || Rate { count: OPENS, per: Duration::from_secs(1) },
     doc: "how many, over time",
 };
