@@ -10,6 +10,7 @@
 
 pub mod allow;
 pub mod balance;
+pub mod census;
 pub mod config;
 pub mod endpoint;
 pub mod health;

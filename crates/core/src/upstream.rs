@@ -39,9 +39,11 @@ impl Upstream {
         before: Option<&Upstream>,
     ) -> Self {
         let known = |address: &Endpoint| before.and_then(|before| before.endpoint(address)).cloned();
-        let endpoints = settings.endpoints.iter().map(|endpoint| {
-            known(&endpoint.address).unwrap_or_else(|| Arc::new(EndpointState::new(endpoint.address.clone())))
-        });
+        let fresh = |address| Arc::new(EndpointState::new(settings.name.clone(), address));
+        let endpoints = settings
+            .endpoints
+            .iter()
+            .map(|endpoint| known(&endpoint.address).unwrap_or_else(|| fresh(endpoint.address.clone())));
         let weights: Vec<u16> = settings.endpoints.iter().map(|endpoint| endpoint.weight).collect();
         let turn = match before {
             Some(before) if before.settings.endpoints == settings.endpoints => Arc::clone(&before.turn),

@@ -15,6 +15,7 @@ use portcullis_sys::random;
 use portcullis_sys::wake::Wake;
 
 use crate::admission::Admission;
+use crate::census::{Answer, Met, Visit, VisitError};
 use crate::meter::{Counts, Meter};
 use crate::outlet::Outlet;
 use crate::session::Arrival;
@@ -24,6 +25,8 @@ use crate::sockets::{Bound, Sockets};
 const QUESTIONS: usize = 4096;
 /// How many records may wait to be written.
 const ENDINGS: usize = 65_536;
+/// A worker with so many commands before it is not visited.
+const CROWD: usize = 4096;
 
 /// Steers a running data plane. Clones steer the same one.
 #[derive(Clone, Debug)]
@@ -89,6 +92,7 @@ pub(crate) enum Command {
     Answer { asked: Asked, answer: Result<Vec<SocketAddr>, NameError> },
     Adopt(Box<Arrival>),
     Resume,
+    Visit { visit: Visit, answer: Answer },
     ShutDown,
 }
 
@@ -247,6 +251,18 @@ impl Mailbox {
         self.bell.ring();
     }
 
+    /// Puts a command where fewer than `crowd` wait; false: it is dropped.
+    pub(crate) fn offer(&self, command: Command, crowd: usize) -> bool {
+        let mut commands = self.commands.lock().unwrap_or_else(PoisonError::into_inner);
+        if commands.len() >= crowd {
+            return false;
+        }
+        commands.push(command);
+        drop(commands);
+        self.bell.ring();
+        true
+    }
+
     pub(crate) fn take(&self) -> Vec<Command> {
         self.bell.hush();
         std::mem::take(&mut *self.commands.lock().unwrap_or_else(PoisonError::into_inner))
@@ -285,6 +301,23 @@ impl ProxyHandle {
                 mailbox.put(Command::CloseSome { count: share, reason });
             }
         }
+    }
+
+    /// Looks through a few hundred slots of one worker and gives what it met to `answer`, on the worker's thread:
+    /// `answer` must not wait. A worker that ends drops it instead.
+    ///
+    /// # Errors
+    /// No such worker, or one that has not read its commands for long.
+    pub fn visit(&self, visit: Visit, answer: impl FnOnce(Met) + Send + 'static) -> Result<(), VisitError> {
+        let mailbox = self.shared.mailboxes.get(usize::from(visit.from.worker)).ok_or(VisitError::NoPlace)?;
+        let command = Command::Visit { visit, answer: Answer(Box::new(answer)) };
+        if mailbox.offer(command, CROWD) { Ok(()) } else { Err(VisitError::Busy) }
+    }
+
+    /// Which worker a session of that number is at.
+    #[must_use]
+    pub fn home(&self, session: SessionId) -> u16 {
+        u16::try_from(session.0 % self.shared.mailboxes.len().max(1) as u64).unwrap_or(0)
     }
 
     /// Ends every session and every worker at once.

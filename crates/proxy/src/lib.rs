@@ -6,6 +6,7 @@
 //! out comes a [`ProxyHandle`].
 
 mod admission;
+mod census;
 mod doors;
 mod handle;
 mod io;
@@ -28,6 +29,7 @@ use std::thread::JoinHandle;
 
 use portcullis_core::snapshot::Snapshot;
 
+pub use census::{Act, Met, Place, Visit, VisitError};
 pub use handle::{Asked, Event, NameError, Opened, ProxyHandle, Question, Told};
 pub use meter::{Counts, KcpCounts, ListenerCounts, RTT_BOUNDS};
 pub use outlet::Outlet;

@@ -6,6 +6,7 @@
 
 mod close;
 mod dial;
+mod live;
 mod open;
 mod relay;
 

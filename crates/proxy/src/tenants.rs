@@ -132,6 +132,17 @@ impl Tenants {
         found.tenant.as_ref().map(|_| token(slot, found.generation))
     }
 
+    /// Whoever is in `slot`, with its token.
+    pub(crate) fn at(&self, slot: u32) -> Option<(u64, &Tenant)> {
+        let found = self.slots.get(slot as usize)?;
+        found.tenant.as_ref().map(|tenant| (token(slot, found.generation), tenant))
+    }
+
+    /// How many slots there are, those that are free included.
+    pub(crate) fn slots(&self) -> u32 {
+        u32::try_from(self.slots.len()).unwrap_or(u32::MAX)
+    }
+
     /// How many there are.
     pub(crate) fn len(&self) -> usize {
         self.live

@@ -1,6 +1,7 @@
 //! One thread of the data plane: wait, sort events onto the ready list, step who is ready, free the dead.
 
 mod datagrams;
+mod rounds;
 
 use std::io;
 use std::mem;
@@ -448,6 +449,7 @@ impl Worker {
                     self.wake(asked.token);
                 }
                 Command::Resume => self.resume_at = self.io.now,
+                Command::Visit { visit, answer } => (answer.0)(self.visit(&visit)),
                 Command::ShutDown => self.shut_down(),
             }
         }

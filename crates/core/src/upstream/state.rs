@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, Ordering};
 
 use crate::endpoint::Endpoint;
 use crate::health::Fitness;
+use crate::name::UpstreamName;
 
 /// What an operator wants of an endpoint, as HAProxy's `set server … state`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +42,8 @@ impl Standing {
 /// One endpoint of an upstream, counted across workers and snapshots.
 #[derive(Debug)]
 pub struct EndpointState {
+    /// Whose it is.
+    pub upstream: UpstreamName,
     /// Where it listens.
     pub address: Endpoint,
     /// What probes, traffic and its agent have shown of it.
@@ -59,8 +62,9 @@ impl EndpointState {
     /// The heaviest weight, as in the configuration.
     pub const MAX_WEIGHT: u16 = 256;
 
-    pub(crate) fn new(address: Endpoint) -> Self {
+    pub(crate) fn new(upstream: UpstreamName, address: Endpoint) -> Self {
         Self {
+            upstream,
             address,
             fitness: Fitness::default(),
             sessions: AtomicU32::new(0),
