@@ -2,6 +2,7 @@
 
 pub mod client_hello;
 pub mod forwarded;
+pub mod frame;
 pub mod hello;
 pub mod http_upgrade;
 pub mod kcp;
