@@ -139,6 +139,26 @@ fn every_key_of_an_upstream_is_written_as_it_was_read() {
     }
 }
 
+#[test]
+fn every_limit_is_written_as_it_was_read() {
+    let limits = "session_rate = { rate = '5000/s', burst = 10000 }, message_rate = { rate = '7/h' }, \
+                  up_rate = { rate = '10MiB/s', burst = '1MiB' }, down_rate = { rate = '1023B/m' }, \
+                  per_ip = { sessions = 200, session_rate = { rate = '20/s', burst = 40 } }, \
+                  per_device = { sessions = 2, session_rate = { rate = '1/m' }, message_rate = { rate = '9/s', burst = 1 }, \
+                  up_rate = { rate = '1KiB/s' }, down_rate = { rate = '1GiB/h' } }, \
+                  per_session = { message_rate = { rate = '3/s' }, up_rate = { rate = '1B/s' }, down_rate = { rate = '2B/s' } }";
+    let process = "[limits]\nsessions = 7\nscope = 'node'\nper_ip = { sessions = 3 }\n\
+                   per_session = { up_rate = { rate = '1MiB/s' } }\nsession_rate = { rate = '5/s' }\n";
+    for keys in [
+        format!("limits = {{ sessions = 9, {limits} }}"),
+        "limits = {}\nallow = ['10.0.0.0/8', 'fd00::1']\ndeny = '10.1.0.0/16'\nmax_age = '1d'".into(),
+        "keepalive = { idle = '5s', interval = '1s', count = 9 }\nuser_timeout = '1m'".into(),
+    ] {
+        let listener = BALANCED.replace("hello", &format!("{keys}\nhello"));
+        written_as_read(&format!("{process}{listener}[upstream.u]\nendpoints = [{{ address = 'a:1' }}]"));
+    }
+}
+
 /// A listener and its route to the upstream `u`.
 const BALANCED: &str = "[[listener]]\nname = 'a'\nprotocol = 'tcp'\nbind = 0\nroute = 'r'\nhello = 'none'\n\
                         [route.r]\nupstreams = 'u'\n";

@@ -3,22 +3,24 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ipnet::IpNet;
-
 mod agree;
+mod rows;
 
-use super::bind::Bind;
 use super::dial::CONGESTION;
-use super::kcp::{self, Kcp};
-use super::key::{Key, Maybe, Need, Reader, Section};
-use super::kind::{Choice, Flag, List, Nested, Size, Span, Text, named};
-use super::process::{DAY, HOUR, NETWORK, SHORTEST};
+use super::key::{Maybe, Reader};
+use super::kind::Text;
+use super::process::HOUR;
 use super::route::{Known, Word};
-use super::tls::{self, Tls};
 use super::write::Writer;
-use super::ws::{self, WsKeys};
-use super::{Hello, Idle, Keepalive, Listener, Protocol, Quotas};
-use crate::name::{ListenerName, RouteName};
+use super::ws::WsKeys;
+use super::{Hello, Listener, Protocol};
+use rows::{
+    ALLOW, DENY, FAILURE_DELAY, FAILURE_MESSAGE, HALF_CLOSE_TIMEOUT, HELLO, HELLO_MAX_BYTES, HELLO_TIMEOUT,
+    IDLE, IDLE_TIMEOUT, KCP, KEEPALIVE, LIMITS, MAX_AGE, OPEN_TIMEOUT, PROTOCOL, PROXY_PROTOCOL, ROUTE,
+    SUCCESS_MESSAGE, TLS, USER_TIMEOUT, WS, ZERO_COPY,
+};
+
+pub(super) use rows::{BIND, MESSAGE, NAME, SECTION};
 
 pub(super) const HELLO_WITHIN: Duration = Duration::from_secs(10);
 pub(super) const HELLO_MAX: u32 = 4096;
@@ -32,191 +34,7 @@ pub(super) const IDLE_WS: Duration = Duration::from_secs(60);
 pub(super) const IDLE_KCP: Duration = Duration::from_secs(60);
 pub(super) const HALF_CLOSED: Duration = Duration::from_secs(60);
 /// A peer whose machine is gone is noticed within half a minute.
-pub(super) const USER_TIMEOUT: Duration = Duration::from_secs(30);
-
-pub(super) static SECTION: Section = Section {
-    path: "[[listener]]",
-    doc: "What clients connect to; one table for each listener, at least one.",
-    rows: &[
-        &NAME,
-        &PROTOCOL,
-        &BIND,
-        &HELLO,
-        &HELLO_TIMEOUT,
-        &HELLO_MAX_BYTES,
-        &OPEN_TIMEOUT,
-        &SUCCESS_MESSAGE,
-        &FAILURE_MESSAGE,
-        &FAILURE_DELAY,
-        &ROUTE,
-        &IDLE_TIMEOUT,
-        &IDLE,
-        &HALF_CLOSE_TIMEOUT,
-        &ZERO_COPY,
-        &CONGESTION,
-        &PROXY_PROTOCOL,
-        &TLS,
-        &WS,
-        &KCP,
-    ],
-    later: &[
-        "frames",
-        "tokens",
-        "session_rate",
-        "sessions",
-        "per_ip",
-        "per_device",
-        "message_rate",
-        "byte_rate",
-        "max_age",
-        "allow",
-        "deny",
-        "keepalive",
-        "user_timeout",
-    ],
-};
-pub(super) static NAME: Need<Text<ListenerName>> =
-    Need { name: "name", kind: named(), doc: "its name in logs and metrics; unique" };
-static PROTOCOL: Need<Choice<Protocol>> = Need {
-    name: "protocol",
-    kind: Choice {
-        noun: "protocol",
-        words: &[
-            ("tcp", Protocol::Tcp),
-            ("tls", Protocol::Tls),
-            ("kcp", Protocol::Kcp),
-            ("ws", Protocol::Ws),
-            ("wss", Protocol::Wss),
-        ],
-        later: &[],
-    },
-    doc: "what clients speak",
-};
-pub(super) static BIND: Need<List<Bind>> = Need {
-    name: "bind",
-    kind: List::some(Bind),
-    doc: "where it listens; a bare port is every address, IPv4 and IPv6",
-};
-static HELLO: Maybe<Choice<Hello>> = Maybe {
-    name: "hello",
-    kind: Choice {
-        noun: "hello",
-        words: &[
-            ("length-prefixed", Hello::LengthPrefixed),
-            ("header", Hello::Header),
-            ("sni", Hello::Sni),
-            ("frontd", Hello::Frontd),
-            ("funny", Hello::Funny),
-            ("none", Hello::None),
-        ],
-        later: &[],
-    },
-    absent: "\"length-prefixed\" with tcp, tls and kcp, \"header\" with ws and wss",
-    doc: "how a client says where it belongs; \"sni\" (tls, tcp): by the name it asks TLS for, which with tcp is only \
-          looked at and goes on to the endpoint; \"none\": not at all, the route names an upstream; \"frontd\", \
-          \"funny\": as the clients of those gateways do",
-};
-static HELLO_TIMEOUT: Key<Span> = Key {
-    name: "hello_timeout",
-    kind: Span::from(SHORTEST, HOUR),
-    default: || HELLO_WITHIN,
-    doc: "for the whole hello, upgrade included, from accept; not extended by progress",
-};
-static HELLO_MAX_BYTES: Key<Size<u32>> = Key {
-    name: "hello_max_bytes",
-    kind: Size::bytes(1, 64 << 10),
-    default: || HELLO_MAX,
-    doc: "the longest key",
-};
-static OPEN_TIMEOUT: Key<Span> = Key {
-    name: "open_timeout",
-    kind: Span::from(SHORTEST, HOUR),
-    default: || OPEN_WITHIN,
-    doc: "from hello to success, all attempts together",
-};
-/// Bytes that are sent as they are.
-pub(super) const MESSAGE: Text<Box<[u8]>> = Text {
-    label: "string, at most 4 KiB",
-    example: SUCCESS,
-    parse: |text| match text.len() {
-        0..=4096 => Ok(text.as_bytes().into()),
-        long => Err(format!("{long} bytes are too many")),
-    },
-    show: |bytes| String::from_utf8_lossy(bytes).into_owned(),
-};
-static SUCCESS_MESSAGE: Maybe<Text<Box<[u8]>>> = Maybe {
-    name: "success_message",
-    kind: MESSAGE,
-    absent: "\"ok\"; nothing with hello \"sni\", \"none\" and \"frontd\", \"200\" with \"funny\"",
-    doc: "sent when the endpoint is open; \"\" = nothing",
-};
-static FAILURE_MESSAGE: Maybe<Text<Box<[u8]>>> = Maybe {
-    name: "failure_message",
-    kind: MESSAGE,
-    absent: "\"error\"; nothing with hello \"sni\" and \"none\", \"4102\" with \"frontd\", \"502\" with \"funny\"",
-    doc: "sent on any failure, the same for every cause; \"\" = nothing",
-};
-static FAILURE_DELAY: Key<Span> = Key {
-    name: "failure_delay",
-    kind: Span::from(Duration::ZERO, Duration::from_secs(10)),
-    default: || FAILURE_AT,
-    doc: "the one moment after the hello at which failures are told, so that their time says nothing",
-};
-pub(super) static ROUTE: Need<Text<RouteName>> =
-    Need { name: "route", kind: named(), doc: "the route of its sessions" };
-static IDLE_TIMEOUT: Maybe<Span> = Maybe {
-    name: "idle_timeout",
-    kind: Span::from(SHORTEST, Duration::from_secs(365 * 24 * 3600)),
-    absent: "\"1h\" with tcp and tls, \"1m\" with ws, wss and kcp",
-    doc: "how long a session may be silent",
-};
-static IDLE: Key<Choice<Idle>> = Key {
-    name: "idle",
-    kind: Choice {
-        noun: "idle rule",
-        words: &[("client", Idle::Client), ("either", Idle::Either)],
-        later: &[],
-    },
-    default: || Idle::Client,
-    doc: "whose bytes count as life",
-};
-static HALF_CLOSE_TIMEOUT: Key<Span> = Key {
-    name: "half_close_timeout",
-    kind: Span::from(SHORTEST, DAY),
-    default: || HALF_CLOSED,
-    doc: "how long the second direction may be silent once the first has ended",
-};
-static ZERO_COPY: Key<Flag> = Key {
-    name: "zero_copy",
-    kind: Flag,
-    default: || true,
-    doc: "may bytes go on without a copy of their own? tcp: large flows bypass user space; kcp: payload goes on out of its datagram",
-};
-static PROXY_PROTOCOL: Key<List<Text<IpNet>>> = Key {
-    name: "proxy_protocol",
-    kind: List::or_one(NETWORK),
-    default: Vec::new,
-    doc: "peers that must say first, by a PROXY protocol header of version 1 or 2, whom they speak for; everyone else \
-          is refused; [] = nobody sends one; not with kcp",
-};
-static TLS: Maybe<Nested<Tls>> = Maybe {
-    name: "tls",
-    kind: Nested { section: &tls::SECTION, read: tls::read, write: tls::write },
-    absent: "must be given with tls and wss",
-    doc: "TLS settings, with protocol \"tls\" and \"wss\"",
-};
-static WS: Key<Nested<WsKeys>> = Key {
-    name: "ws",
-    kind: Nested { section: &ws::SECTION, read: ws::read, write: ws::write },
-    default: WsKeys::unwritten,
-    doc: "WebSocket settings, with protocol \"ws\" and \"wss\"",
-};
-static KCP: Key<Nested<Kcp>> = Key {
-    name: "kcp",
-    kind: Nested { section: &kcp::LISTENER, read: kcp::read_listener, write: kcp::write_listener },
-    default: kcp::usual_listener,
-    doc: "KCP settings, with protocol \"kcp\" only",
-};
+pub(super) const UNACKNOWLEDGED: Duration = Duration::from_secs(30);
 
 /// Reads a listener; `routes` are the routes of the file, by name.
 pub(super) fn read(reader: &Reader<'_>, routes: &[Known]) -> Option<Listener> {
@@ -255,12 +73,12 @@ pub(super) fn read(reader: &Reader<'_>, routes: &[Known]) -> Option<Listener> {
         tls: if has_tls(protocol_known) { Some(Arc::new(tls?)) } else { None },
         proxy_protocol: reader.get(&PROXY_PROTOCOL),
         kcp: (protocol_known == Protocol::Kcp).then(|| Arc::new(kcp)),
-        max_age: None,
-        keepalive: Keepalive::default(),
-        user_timeout: USER_TIMEOUT,
-        limits: Quotas::default(),
-        allow: Vec::new(),
-        deny: Vec::new(),
+        max_age: reader.find(&MAX_AGE),
+        keepalive: reader.get(&KEEPALIVE),
+        user_timeout: reader.get(&USER_TIMEOUT),
+        limits: reader.get(&LIMITS),
+        allow: reader.get(&ALLOW),
+        deny: reader.get(&DENY),
         frames: None,
         tokens: None,
     };
@@ -291,8 +109,16 @@ pub(super) fn write(writer: &mut Writer<'_>, listener: &Listener, word: Option<W
     writer.put_maybe(&IDLE_TIMEOUT, &idle, idle == usual_idle(listener.protocol));
     writer.put(&IDLE, &listener.idle);
     writer.put(&HALF_CLOSE_TIMEOUT, &listener.half_close_timeout);
+    if let Some(age) = &listener.max_age {
+        writer.put_maybe(&MAX_AGE, age, false);
+    }
     writer.put(&ZERO_COPY, &listener.zero_copy);
+    writer.put(&ALLOW, &listener.allow);
+    writer.put(&DENY, &listener.deny);
+    writer.put_nested(&LIMITS, &listener.limits);
     if listener.kcp.is_none() {
+        writer.put_nested(&KEEPALIVE, &listener.keepalive);
+        writer.put(&USER_TIMEOUT, &listener.user_timeout);
         writer.put(&CONGESTION, &listener.congestion);
         writer.put(&PROXY_PROTOCOL, &listener.proxy_protocol);
     }

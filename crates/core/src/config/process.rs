@@ -8,9 +8,13 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::key::{Key, Reader, Section};
-use super::kind::{Auto, List, Span, Text, Whole};
+use super::kind::{Auto, Choice, List, Span, Text, Whole};
+use super::limit::rows::{
+    self as limits, DOWN_RATE, MESSAGE_RATE, MOST_SESSIONS, PER_DEVICE, PER_IP, PER_SESSION, SESSION_RATE,
+    UP_RATE,
+};
 use super::write::Writer;
-use super::{Admin, Dns, Drain, Limits, Quotas, Workers};
+use super::{Admin, Dns, Drain, Limits, Workers};
 
 /// The port of DNS servers (RFC 1035 section 4.2).
 const DNS_PORT: u16 = 53;
@@ -138,12 +142,35 @@ pub(super) fn write_admin(writer: &mut Writer<'_>, admin: &Admin) {
 pub(super) static LIMITS: Section = Section {
     path: "[limits]",
     doc: "Limits of the process.",
-    rows: &[&SESSIONS, &FAILED_DIALS_PER_MINUTE],
-    later: &["session_rate", "per_ip", "per_device", "message_rate", "byte_rate", "scope"],
+    rows: &[
+        &SESSIONS,
+        &FAILED_DIALS_PER_MINUTE,
+        &SCOPE,
+        &SESSION_RATE,
+        &MESSAGE_RATE,
+        &UP_RATE,
+        &DOWN_RATE,
+        &PER_IP,
+        &PER_DEVICE,
+        &PER_SESSION,
+    ],
+    later: &[],
+};
+/// Where a limit is counted.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Scope {
+    Node,
+    Cluster,
+}
+static SCOPE: Key<Choice<Scope>> = Key {
+    name: "scope",
+    kind: Choice { noun: "scope", words: &[("node", Scope::Node), ("cluster", Scope::Cluster)], later: &[] },
+    default: || Scope::Node,
+    doc: "where limits are counted: by each node for itself, or (with a store that nodes share) for all of them",
 };
 static SESSIONS: Key<Auto<Whole<u32>>> = Key {
     name: "sessions",
-    kind: Auto(Whole::from(1, 10_000_000)),
+    kind: Auto(Whole::from(1, MOST_SESSIONS)),
     default: || None,
     doc: "the most sessions at a time; \"auto\" = what the open file limit allows",
 };
@@ -155,16 +182,22 @@ static FAILED_DIALS_PER_MINUTE: Key<Whole<u32>> = Key {
 };
 
 pub(super) fn read_limits(reader: &Reader<'_>) -> Limits {
+    if reader.get(&SCOPE) == Scope::Cluster {
+        let hint = "`scope = \"node\"`; nodes count together only in a store that they share, and this one's is a file of its own";
+        reader.error(SCOPE.name, "`scope = \"cluster\"` does not go with the embedded store", hint);
+    }
     Limits {
         sessions: reader.get(&SESSIONS),
         failed_dials_per_minute: Some(reader.get(&FAILED_DIALS_PER_MINUTE)).filter(|limit| *limit > 0),
-        quotas: Quotas::default(),
+        quotas: limits::read_process(reader),
     }
 }
 
 pub(super) fn write_limits(writer: &mut Writer<'_>, limits: &Limits) {
     writer.put(&SESSIONS, &limits.sessions);
     writer.put(&FAILED_DIALS_PER_MINUTE, &limits.failed_dials_per_minute.unwrap_or(0));
+    writer.put(&SCOPE, &Scope::Node);
+    limits::write_process(writer, &limits.quotas);
 }
 
 pub(super) static DRAIN: Section = Section {

@@ -389,7 +389,7 @@ impl Shared {
             proxy_protocol: Vec::new(),
             max_age: None,
             keepalive: Keepalive::default(),
-            user_timeout: listener::USER_TIMEOUT,
+            user_timeout: listener::UNACKNOWLEDGED,
             limits: Quotas::default(),
             allow: Vec::new(),
             deny: Vec::new(),

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+mod warnings;
+
 use super::key::{Preset, Section};
 use super::*;
 
@@ -229,58 +231,6 @@ fn variables_are_replaced_and_never_shown() {
 }
 
 #[test]
-fn what_runs_but_may_not_be_meant_is_warned_of() {
-    let listener = "[[listener]]\nname = 'a'\nprotocol = 'ws'\nbind = 80\nroute = 'r'\n";
-    let open = "[route.r]\nallow = '10.0.0.0/8:*'\n";
-    let rows = [
-        (format!("{listener}{open}attempts = 9"), "`open_timeout` (10s) ends before 9 attempts of 3s do"),
-        (
-            format!("{listener}idle_timeout = '5s'\n{open}"),
-            "`ping_interval` (20s) is not below `idle_timeout` (5s)",
-        ),
-        (format!("{listener}{open}[admin]\nbind = '0.0.0.0:9909'"), "reachable from other machines"),
-        (format!("{listener}[route.r]\nallow = 'no-more-private'"), "no more private than their client"),
-        (
-            format!(
-                "{listener}ws = {{ query = true }}\n[route.r]\nresolver = 'ticket'\nkey_file = 'k'\n{}",
-                &open[10..]
-            ),
-            "credentials into URLs",
-        ),
-        (
-            format!("{listener}proxy_protocol = ['10.0.0.0/8', '::/0']\n{open}"),
-            "`proxy_protocol` trusts everyone (::/0)",
-        ),
-        (
-            format!("{listener}ws = {{ trusted_proxies = '0.0.0.0/0' }}\n{open}"),
-            "`trusted_proxies` trusts everyone",
-        ),
-        (format!("{listener}{open}endpoint = 'wss'\ntls = {{ verify = false }}"), "are not verified"),
-        (
-            format!(
-                "{listener}{open}[upstream.u]\nprotocol = 'tls'\nendpoints = [{{ address = '10.0.0.1:1' }}]\ntls.verify = false"
-            ),
-            "are not verified",
-        ),
-        (
-            format!(
-                "{}hello = 'sni'\n[route.r]\nresolver = 'ticket'\nkey_file = 'k'\n{}",
-                listener.replace("'ws'", "'tcp'"),
-                &open[10..]
-            ),
-            "passes in clear",
-        ),
-    ];
-    for (text, want) in rows {
-        let warnings = parse(&text).unwrap_or_else(|errors| panic!("{errors}\n{text}")).warnings;
-        assert!(
-            matches!(&warnings[..], [one] if one.text.contains(want) && one.at.is_some()),
-            "{want}: {warnings:?}"
-        );
-    }
-}
-
-#[test]
 fn binds_collide_where_the_kernel_or_a_client_would_mix_them_up() {
     for (one, other, collides) in [
         ("127.0.0.1:80", "127.0.0.1:80", true),
@@ -334,6 +284,11 @@ fn with_key(path: &str, key: &str, value: &str) -> String {
             let head = listener("a", "kcp", "127.0.0.1:1", "r");
             format!("[[listener]]\n{head}kcp = {{ open_rate = {{ {line} }} }}\n")
         }
+        "listener.limits" | "listener.keepalive" => {
+            let (head, table) =
+                (listener("a", "tcp", "127.0.0.1:1", "r"), path.trim_start_matches("listener."));
+            format!("[[listener]]\n{head}{table} = {{ {line} }}\n")
+        }
         "listener.tls" => {
             format!("[[listener]]\n{}tls = {{ {line} }}\n", listener("a", "tls", "127.0.0.1:1", "r"))
         }
@@ -351,7 +306,9 @@ fn with_key(path: &str, key: &str, value: &str) -> String {
         "route.NAME.names.KEY" => format!("[route.a]\nresolver = 'name'\nnames = {{ a = {{ {line} }} }}"),
         "route.NAME.dns" => format!("[route.a]\nresolver = 'name'\ndns = {{ {line} }}"),
         "upstream.NAME.health.agent" => format!("[upstream.a]\nhealth = {{ agent = {{ {line} }} }}"),
-        "limits.session_rate" => format!("[upstream.a]\nsession_rate = {{ {line} }}"),
+        table if table.starts_with("limits.") => {
+            format!("[limits]\n{} = {{ {line} }}", table.trim_start_matches("limits."))
+        }
         table if table.starts_with("upstream.NAME.") && !table.ends_with(".endpoints") => {
             format!("[upstream.a]\n{} = {{ {line} }}", table.trim_start_matches("upstream.NAME."))
         }

@@ -14,7 +14,7 @@ use super::health::rows as health;
 use super::kcp::{self, Kcp};
 use super::key::{Key, Maybe, Need, Reader, Section};
 use super::kind::{Choice, List, Nested, Span, Whole};
-use super::limit::rows::BUCKET;
+use super::limit::rows::{BUCKET, MOST_SESSIONS, NO_LIMIT};
 use super::pool;
 use super::process::{HOUR, SHORTEST};
 use super::write::Writer;
@@ -26,8 +26,6 @@ pub(super) use endpoint::HOST_PORT;
 /// Caches are warm and pools are full by then.
 const SLOW_START: Duration = Duration::from_secs(30);
 const PANIC_THRESHOLD: u8 = 0;
-/// The most sessions that anybody counts.
-pub(super) const MOST_SESSIONS: u32 = 10_000_000;
 
 pub(super) static SECTION: Section = Section {
     path: "[upstream.NAME]",
@@ -121,7 +119,7 @@ static MAX_SESSIONS: Maybe<Whole<u32>> = Maybe {
 static SESSION_RATE: Maybe<Nested<RateLimit>> = Maybe {
     name: "session_rate",
     kind: BUCKET,
-    absent: "no limit",
+    absent: NO_LIMIT,
     doc: "new sessions over time, of each endpoint",
 };
 static QUEUE: Key<Nested<Queue>> = Key {

@@ -67,3 +67,14 @@ fn rates_are_a_count_and_a_unit() {
     assert_eq!("5000000000/s".parse::<Rate>(), Err(UnitError::TooLarge));
     assert!(("30/m".parse::<Rate>().unwrap().per_second() - 0.5).abs() < 1e-9);
 }
+
+#[test]
+fn rates_of_bytes_are_a_size_and_a_unit() {
+    for text in ["1B/s", "10MiB/s", "1023B/m", "3GiB/h"] {
+        assert_eq!(Rate::of_bytes(text).unwrap().show_bytes(), text);
+    }
+    for text in ["", "5/s", "10MiB", "10MiB/", "0B/s", "10MB/s", "1.5KiB/s", "1KiB/d", "-1B/s"] {
+        assert_eq!(Rate::of_bytes(text), Err(UnitError::ByteRate), "{text:?}");
+    }
+    assert_eq!(Rate::of_bytes("4GiB/s"), Err(UnitError::TooLarge));
+}

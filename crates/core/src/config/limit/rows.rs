@@ -1,8 +1,8 @@
 //! The keys of limits: a bucket of whatever is counted, and one of bytes.
 
-use super::RateLimit;
-use crate::config::key::{Maybe, Need, Reader, Section};
-use crate::config::kind::{Kind, Nested, Text, Whole};
+use super::{Quota, Quotas, RateLimit};
+use crate::config::key::{Key, Maybe, Need, Reader, Section};
+use crate::config::kind::{Kind, Nested, Size, Text, Whole};
 use crate::config::write::Writer;
 use crate::unit::{Rate, UnitError};
 
@@ -31,6 +31,196 @@ static BURST: Maybe<Whole<u32>> = Maybe {
     absent: "what one second brings, at least 1",
     doc: "how many at once after a rest",
 };
+
+/// `{ rate = "10MiB/s", burst = "1MiB" }`.
+const BYTES: Nested<RateLimit> = Nested {
+    section: &BYTES_SECTION,
+    read: |reader| read(reader, &BYTE_RATE, &BYTE_BURST),
+    write: write_bytes,
+};
+
+static BYTES_SECTION: Section = Section {
+    path: "limits.up_rate",
+    doc: "A token bucket whose tokens are payload bytes. The same for every rate of bytes.",
+    rows: &[&BYTE_RATE, &BYTE_BURST],
+    later: &[],
+};
+static BYTE_RATE: Need<Text<Rate>> = Need {
+    name: "rate",
+    kind: Text {
+        label: "size over time",
+        example: "10MiB/s",
+        parse: |text| Rate::of_bytes(text).map_err(|error| error.to_string()),
+        show: |rate| rate.show_bytes(),
+    },
+    doc: "how many bytes, over time",
+};
+static BYTE_BURST: Maybe<Size<u32>> = Maybe {
+    name: "burst",
+    kind: Size::from(1, 1 << 30),
+    absent: "what one second brings, at least 1B",
+    doc: "how many at once after a rest",
+};
+
+/// The most sessions that anybody counts.
+pub(in crate::config) const MOST_SESSIONS: u32 = 10_000_000;
+
+static SESSIONS: Maybe<Whole<u32>> = Maybe {
+    name: "sessions",
+    kind: Whole::from(1, MOST_SESSIONS),
+    absent: NO_LIMIT,
+    doc: "the most sessions at a time",
+};
+pub(in crate::config) const NO_LIMIT: &str = "no limit";
+pub(in crate::config) static SESSION_RATE: Maybe<Nested<RateLimit>> =
+    Maybe { name: "session_rate", kind: BUCKET, absent: NO_LIMIT, doc: "new sessions over time" };
+pub(in crate::config) static MESSAGE_RATE: Maybe<Nested<RateLimit>> = Maybe {
+    name: "message_rate",
+    kind: BUCKET,
+    absent: NO_LIMIT,
+    doc: "messages of clients over time, where they speak in frames",
+};
+pub(in crate::config) static UP_RATE: Maybe<Nested<RateLimit>> =
+    Maybe { name: "up_rate", kind: BYTES, absent: NO_LIMIT, doc: "payload bytes from clients over time" };
+pub(in crate::config) static DOWN_RATE: Maybe<Nested<RateLimit>> =
+    Maybe { name: "down_rate", kind: BYTES, absent: NO_LIMIT, doc: "payload bytes to clients over time" };
+
+pub(in crate::config) static PER_IP: Key<Nested<Quota>> = Key {
+    name: "per_ip",
+    kind: Nested { section: &OF_IP, read: read_per_ip, write: write_quota },
+    default: Quota::default,
+    doc: "what the sessions of one client address may use: /32, or /56 of IPv6",
+};
+static OF_IP: Section = Section {
+    path: "limits.per_ip",
+    doc: "What the sessions of one client address may use: /32, or /56 of IPv6.",
+    rows: &[&SESSIONS, &SESSION_RATE],
+    later: &[],
+};
+pub(in crate::config) static PER_DEVICE: Key<Nested<Quota>> = Key {
+    name: "per_device",
+    kind: Nested { section: &OF_DEVICE, read: |reader| Some(read_quota(reader)), write: write_quota },
+    default: Quota::default,
+    doc: "what the sessions of one device may use, as its token says",
+};
+static OF_DEVICE: Section = Section {
+    path: "limits.per_device",
+    doc: "What the sessions of one device may use, as its token says.",
+    rows: &[&SESSIONS, &SESSION_RATE, &MESSAGE_RATE, &UP_RATE, &DOWN_RATE],
+    later: &[],
+};
+pub(in crate::config) static PER_SESSION: Key<Nested<Quota>> = Key {
+    name: "per_session",
+    kind: Nested { section: &OF_SESSION, read: |reader| Some(read_traffic(reader)), write: write_quota },
+    default: Quota::default,
+    doc: "what one session may use",
+};
+static OF_SESSION: Section = Section {
+    path: "limits.per_session",
+    doc: "What one session may use.",
+    rows: &[&MESSAGE_RATE, &UP_RATE, &DOWN_RATE],
+    later: &[],
+};
+
+/// `limits = { … }` of a listener.
+pub(in crate::config) const OF_LISTENER: Nested<Quotas> =
+    Nested { section: &LISTENER_SECTION, read: read_listener, write: write_listener };
+static LISTENER_SECTION: Section = Section {
+    path: "listener.limits",
+    doc: "What the sessions of a listener may use, all together and each. Those of `[limits]` hold as well.",
+    rows: &[
+        &SESSIONS,
+        &SESSION_RATE,
+        &MESSAGE_RATE,
+        &UP_RATE,
+        &DOWN_RATE,
+        &PER_IP,
+        &PER_DEVICE,
+        &PER_SESSION,
+    ],
+    later: &[],
+};
+/// Reads what the process may use; how many sessions is said by another kind of key.
+pub(in crate::config) fn read_process(reader: &Reader<'_>) -> Quotas {
+    let whole = Quota { session_rate: reader.find(&SESSION_RATE), ..read_traffic(reader) };
+    Quotas { whole, ..read_parties(reader) }
+}
+
+/// Writes what the process may use.
+pub(in crate::config) fn write_process(writer: &mut Writer<'_>, quotas: &Quotas) {
+    write_quota(writer, &Quota { sessions: None, ..quotas.whole });
+    write_parties(writer, quotas);
+}
+
+fn read_listener(reader: &Reader<'_>) -> Option<Quotas> {
+    Some(Quotas { whole: read_quota(reader), ..read_parties(reader) })
+}
+
+fn write_listener(writer: &mut Writer<'_>, quotas: &Quotas) {
+    write_quota(writer, &quotas.whole);
+    write_parties(writer, quotas);
+}
+
+fn read_parties(reader: &Reader<'_>) -> Quotas {
+    Quotas {
+        whole: Quota::default(),
+        per_ip: reader.get(&PER_IP),
+        per_device: reader.get(&PER_DEVICE),
+        per_session: reader.get(&PER_SESSION),
+    }
+}
+
+fn write_parties(writer: &mut Writer<'_>, quotas: &Quotas) {
+    writer.put_nested(&PER_IP, &quotas.per_ip);
+    writer.put_nested(&PER_DEVICE, &quotas.per_device);
+    writer.put_nested(&PER_SESSION, &quotas.per_session);
+}
+
+fn read_quota(reader: &Reader<'_>) -> Quota {
+    Quota {
+        sessions: reader.find(&SESSIONS),
+        session_rate: reader.find(&SESSION_RATE),
+        ..read_traffic(reader)
+    }
+}
+
+fn read_per_ip(reader: &Reader<'_>) -> Option<Quota> {
+    Some(Quota {
+        sessions: reader.find(&SESSIONS),
+        session_rate: reader.find(&SESSION_RATE),
+        ..Quota::default()
+    })
+}
+
+fn read_traffic(reader: &Reader<'_>) -> Quota {
+    Quota {
+        message_rate: reader.find(&MESSAGE_RATE),
+        up_rate: reader.find(&UP_RATE),
+        down_rate: reader.find(&DOWN_RATE),
+        ..Quota::default()
+    }
+}
+
+/// Writes what a quota has; whoever may not have something has none of it.
+fn write_quota(writer: &mut Writer<'_>, quota: &Quota) {
+    if let Some(sessions) = &quota.sessions {
+        writer.put_maybe(&SESSIONS, sessions, false);
+    }
+    for (key, rate) in [
+        (&SESSION_RATE, &quota.session_rate),
+        (&MESSAGE_RATE, &quota.message_rate),
+        (&UP_RATE, &quota.up_rate),
+        (&DOWN_RATE, &quota.down_rate),
+    ] {
+        if let Some(rate) = rate {
+            writer.put_nested_maybe(key, rate);
+        }
+    }
+}
+
+fn write_bytes(writer: &mut Writer<'_>, limit: &RateLimit) {
+    write(writer, limit, (&BYTE_RATE, &BYTE_BURST));
+}
 
 fn write_bucket(writer: &mut Writer<'_>, limit: &RateLimit) {
     write(writer, limit, (&RATE, &BURST));

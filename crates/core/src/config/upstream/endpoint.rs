@@ -1,9 +1,9 @@
 //! `endpoints = [{ … }]` of an upstream.
 
-use super::MOST_SESSIONS;
 use crate::config::UpstreamEndpoint;
 use crate::config::key::{Key, Maybe, Need, Reader, Section};
 use crate::config::kind::{Flag, Nested, Text, Whole};
+use crate::config::limit::rows::MOST_SESSIONS;
 use crate::config::write::Writer;
 use crate::endpoint::Endpoint;
 

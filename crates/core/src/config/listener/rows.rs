@@ -1,0 +1,278 @@
+//! The keys of a listener.
+
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use super::{FAILURE_AT, HALF_CLOSED, HELLO_MAX, HELLO_WITHIN, OPEN_WITHIN, SUCCESS, UNACKNOWLEDGED};
+use crate::config::bind::Bind;
+use crate::config::dial::CONGESTION;
+use crate::config::kcp::{self, Kcp};
+use crate::config::key::{Key, Maybe, Need, Reader, Section};
+use crate::config::kind::{Choice, Flag, List, Nested, Size, Span, Text, Whole, named};
+use crate::config::limit::rows as limits;
+use crate::config::process::{DAY, HOUR, NETWORK, SHORTEST};
+use crate::config::tls::{self, Tls};
+use crate::config::write::Writer;
+use crate::config::ws::{self, WsKeys};
+use crate::config::{Hello, Idle, Keepalive, Protocol, Quotas};
+use crate::name::{ListenerName, RouteName};
+
+pub(in crate::config) static SECTION: Section = Section {
+    path: "[[listener]]",
+    doc: "What clients connect to; one table for each listener, at least one.",
+    rows: &[
+        &NAME,
+        &PROTOCOL,
+        &BIND,
+        &HELLO,
+        &HELLO_TIMEOUT,
+        &HELLO_MAX_BYTES,
+        &OPEN_TIMEOUT,
+        &SUCCESS_MESSAGE,
+        &FAILURE_MESSAGE,
+        &FAILURE_DELAY,
+        &ROUTE,
+        &IDLE_TIMEOUT,
+        &IDLE,
+        &HALF_CLOSE_TIMEOUT,
+        &MAX_AGE,
+        &ZERO_COPY,
+        &KEEPALIVE,
+        &USER_TIMEOUT,
+        &CONGESTION,
+        &ALLOW,
+        &DENY,
+        &LIMITS,
+        &PROXY_PROTOCOL,
+        &TLS,
+        &WS,
+        &KCP,
+    ],
+    later: &["frames", "tokens"],
+};
+pub(in crate::config) static NAME: Need<Text<ListenerName>> =
+    Need { name: "name", kind: named(), doc: "its name in logs and metrics; unique" };
+pub(super) static PROTOCOL: Need<Choice<Protocol>> = Need {
+    name: "protocol",
+    kind: Choice {
+        noun: "protocol",
+        words: &[
+            ("tcp", Protocol::Tcp),
+            ("tls", Protocol::Tls),
+            ("kcp", Protocol::Kcp),
+            ("ws", Protocol::Ws),
+            ("wss", Protocol::Wss),
+        ],
+        later: &[],
+    },
+    doc: "what clients speak",
+};
+pub(in crate::config) static BIND: Need<List<Bind>> = Need {
+    name: "bind",
+    kind: List::some(Bind),
+    doc: "where it listens; a bare port is every address, IPv4 and IPv6",
+};
+pub(super) static HELLO: Maybe<Choice<Hello>> = Maybe {
+    name: "hello",
+    kind: Choice {
+        noun: "hello",
+        words: &[
+            ("length-prefixed", Hello::LengthPrefixed),
+            ("header", Hello::Header),
+            ("sni", Hello::Sni),
+            ("frontd", Hello::Frontd),
+            ("funny", Hello::Funny),
+            ("none", Hello::None),
+        ],
+        later: &[],
+    },
+    absent: "\"length-prefixed\" with tcp, tls and kcp, \"header\" with ws and wss",
+    doc: "how a client says where it belongs; \"sni\" (tls, tcp): by the name it asks TLS for, which with tcp is only \
+          looked at and goes on to the endpoint; \"none\": not at all, the route names an upstream; \"frontd\", \
+          \"funny\": as the clients of those gateways do",
+};
+pub(super) static HELLO_TIMEOUT: Key<Span> = Key {
+    name: "hello_timeout",
+    kind: Span::from(SHORTEST, HOUR),
+    default: || HELLO_WITHIN,
+    doc: "for the whole hello, upgrade included, from accept; not extended by progress",
+};
+pub(super) static HELLO_MAX_BYTES: Key<Size<u32>> = Key {
+    name: "hello_max_bytes",
+    kind: Size::bytes(1, 64 << 10),
+    default: || HELLO_MAX,
+    doc: "the longest key",
+};
+pub(super) static OPEN_TIMEOUT: Key<Span> = Key {
+    name: "open_timeout",
+    kind: Span::from(SHORTEST, HOUR),
+    default: || OPEN_WITHIN,
+    doc: "from hello to success, all attempts together",
+};
+/// Bytes that are sent as they are.
+pub(in crate::config) const MESSAGE: Text<Box<[u8]>> = Text {
+    label: "string, at most 4 KiB",
+    example: SUCCESS,
+    parse: |text| match text.len() {
+        0..=4096 => Ok(text.as_bytes().into()),
+        long => Err(format!("{long} bytes are too many")),
+    },
+    show: |bytes| String::from_utf8_lossy(bytes).into_owned(),
+};
+pub(super) static SUCCESS_MESSAGE: Maybe<Text<Box<[u8]>>> = Maybe {
+    name: "success_message",
+    kind: MESSAGE,
+    absent: "\"ok\"; nothing with hello \"sni\", \"none\" and \"frontd\", \"200\" with \"funny\"",
+    doc: "sent when the endpoint is open; \"\" = nothing",
+};
+pub(super) static FAILURE_MESSAGE: Maybe<Text<Box<[u8]>>> = Maybe {
+    name: "failure_message",
+    kind: MESSAGE,
+    absent: "\"error\"; nothing with hello \"sni\" and \"none\", \"4102\" with \"frontd\", \"502\" with \"funny\"",
+    doc: "sent on any failure, the same for every cause; \"\" = nothing",
+};
+pub(super) static FAILURE_DELAY: Key<Span> = Key {
+    name: "failure_delay",
+    kind: Span::from(Duration::ZERO, Duration::from_secs(10)),
+    default: || FAILURE_AT,
+    doc: "the one moment after the hello at which failures are told, so that their time says nothing",
+};
+pub(in crate::config) static ROUTE: Need<Text<RouteName>> =
+    Need { name: "route", kind: named(), doc: "the route of its sessions" };
+pub(super) static IDLE_TIMEOUT: Maybe<Span> = Maybe {
+    name: "idle_timeout",
+    kind: Span::from(SHORTEST, Duration::from_secs(365 * 24 * 3600)),
+    absent: "\"1h\" with tcp and tls, \"1m\" with ws, wss and kcp",
+    doc: "how long a session may be silent",
+};
+pub(super) static IDLE: Key<Choice<Idle>> = Key {
+    name: "idle",
+    kind: Choice {
+        noun: "idle rule",
+        words: &[("client", Idle::Client), ("either", Idle::Either)],
+        later: &[],
+    },
+    default: || Idle::Client,
+    doc: "whose bytes count as life",
+};
+pub(super) static HALF_CLOSE_TIMEOUT: Key<Span> = Key {
+    name: "half_close_timeout",
+    kind: Span::from(SHORTEST, DAY),
+    default: || HALF_CLOSED,
+    doc: "how long the second direction may be silent once the first has ended",
+};
+pub(super) static MAX_AGE: Maybe<Span> = Maybe {
+    name: "max_age",
+    kind: Span::from(Duration::from_secs(1), Duration::from_secs(365 * 24 * 3600)),
+    absent: "any time",
+    doc: "how long a session may last; each ends up to a tenth earlier, so that not all end at once",
+};
+pub(super) static KEEPALIVE: Key<Nested<Keepalive>> = Key {
+    name: "keepalive",
+    kind: Nested { section: &KEEPALIVE_SECTION, read: read_keepalive, write: write_keepalive },
+    default: Keepalive::default,
+    doc: "when the kernel asks a silent TCP client whether it is there; not with kcp",
+};
+static KEEPALIVE_SECTION: Section = Section {
+    path: "listener.keepalive",
+    doc: "When the kernel asks a silent TCP client whether it is there.",
+    rows: &[&ASKED_AFTER, &ASKED_AGAIN, &ASKED],
+    later: &[],
+};
+/// The kernel counts in seconds, and takes no more of them (tcp(7)).
+const KEEPALIVE_MAX: Duration = Duration::from_secs(32_767);
+static ASKED_AFTER: Key<Span> = Key {
+    name: "idle",
+    kind: Span::from(Duration::from_secs(1), KEEPALIVE_MAX),
+    default: || Keepalive::default().idle,
+    doc: "after so much silence, in whole seconds",
+};
+static ASKED_AGAIN: Key<Span> = Key {
+    name: "interval",
+    kind: Span::from(Duration::from_secs(1), KEEPALIVE_MAX),
+    default: || Keepalive::default().interval,
+    doc: "again after so much more, in whole seconds",
+};
+static ASKED: Key<Whole<u8>> = Key {
+    name: "count",
+    kind: Whole::from(1, 127),
+    default: || Keepalive::default().count,
+    doc: "so often in vain, the connection is broken",
+};
+pub(super) static USER_TIMEOUT: Key<Span> = Key {
+    name: "user_timeout",
+    kind: Span::from(Duration::from_secs(1), HOUR),
+    default: || UNACKNOWLEDGED,
+    doc: "how long sent bytes may be unacknowledged until a TCP connection is broken; not with kcp",
+};
+pub(super) static ALLOW: Key<List<Text<IpNet>>> = Key {
+    name: "allow",
+    kind: List::or_one(NETWORK),
+    default: Vec::new,
+    doc: "networks whose clients are let in; [] = all",
+};
+pub(super) static DENY: Key<List<Text<IpNet>>> = Key {
+    name: "deny",
+    kind: List::or_one(NETWORK),
+    default: Vec::new,
+    doc: "networks whose clients are not let in, whatever `allow` says",
+};
+pub(super) static LIMITS: Key<Nested<Quotas>> = Key {
+    name: "limits",
+    kind: limits::OF_LISTENER,
+    default: Quotas::default,
+    doc: "what its sessions may use, all together and each",
+};
+pub(super) static ZERO_COPY: Key<Flag> = Key {
+    name: "zero_copy",
+    kind: Flag,
+    default: || true,
+    doc: "may bytes go on without a copy of their own? tcp: large flows bypass user space; kcp: payload goes on out of its datagram",
+};
+pub(super) static PROXY_PROTOCOL: Key<List<Text<IpNet>>> = Key {
+    name: "proxy_protocol",
+    kind: List::or_one(NETWORK),
+    default: Vec::new,
+    doc: "peers that must say first, by a PROXY protocol header of version 1 or 2, whom they speak for; everyone else \
+          is refused; [] = nobody sends one; not with kcp",
+};
+pub(super) static TLS: Maybe<Nested<Tls>> = Maybe {
+    name: "tls",
+    kind: Nested { section: &tls::SECTION, read: tls::read, write: tls::write },
+    absent: "must be given with tls and wss",
+    doc: "TLS settings, with protocol \"tls\" and \"wss\"",
+};
+pub(super) static WS: Key<Nested<WsKeys>> = Key {
+    name: "ws",
+    kind: Nested { section: &ws::SECTION, read: ws::read, write: ws::write },
+    default: WsKeys::unwritten,
+    doc: "WebSocket settings, with protocol \"ws\" and \"wss\"",
+};
+pub(super) static KCP: Key<Nested<Kcp>> = Key {
+    name: "kcp",
+    kind: Nested { section: &kcp::LISTENER, read: kcp::read_listener, write: kcp::write_listener },
+    default: kcp::usual_listener,
+    doc: "KCP settings, with protocol \"kcp\" only",
+};
+
+fn read_keepalive(reader: &Reader<'_>) -> Option<Keepalive> {
+    let keepalive = Keepalive {
+        idle: reader.get(&ASKED_AFTER),
+        interval: reader.get(&ASKED_AGAIN),
+        count: reader.get(&ASKED),
+    };
+    for (key, span) in [(&ASKED_AFTER, keepalive.idle), (&ASKED_AGAIN, keepalive.interval)] {
+        if span.subsec_nanos() > 0 {
+            let message = format!("`{}` is not in whole seconds", key.name);
+            reader.error(key.name, message, "the kernel counts keepalive in seconds");
+        }
+    }
+    Some(keepalive)
+}
+
+fn write_keepalive(writer: &mut Writer<'_>, keepalive: &Keepalive) {
+    writer.put(&ASKED_AFTER, &keepalive.idle);
+    writer.put(&ASKED_AGAIN, &keepalive.interval);
+    writer.put(&ASKED, &keepalive.count);
+}
