@@ -5,6 +5,7 @@
 
 mod kcp;
 mod page;
+mod pool;
 mod process;
 #[cfg(test)]
 mod tests;
@@ -13,7 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use portcullis_core::outcome::Path;
-use portcullis_proxy::{Counts, ListenerCounts};
+use portcullis_proxy::{Counts, ListenerCounts, PoolCounts};
 
 use self::page::Page;
 use crate::log::Losses;
@@ -71,6 +72,10 @@ metrics! {
     KCP_DUPLICATES "portcullis_kcp_duplicates_total" Counter ["listener"] "Segments that came again.",
     KCP_RECOVERED "portcullis_kcp_fec_recovered_total" Counter ["listener"] "Lost datagrams that error correction has brought back.",
     KCP_ROUND_TRIP "portcullis_kcp_round_trip_seconds" Histogram ["listener"] "Measured round trips, to the millisecond.",
+    POOL_IDLE "portcullis_pool_idle" Gauge ["upstream"] "Warm connections that wait for a session.",
+    POOL_TAKES "portcullis_pool_takes_total" Counter ["upstream", "result"] "Connections that were wanted and there (`hit`), or had to be made (`miss`).",
+    POOL_DIALS "portcullis_pool_dials_total" Counter ["upstream", "result"] "Attempts to make a connection in advance: made (`ok`) or not (`failed`).",
+    POOL_DISCARDED "portcullis_pool_discarded_total" Counter ["upstream", "cause"] "Warm connections that were closed unused, by cause.",
     ACCEPT_PAUSES "portcullis_accept_pauses_total" Counter [] "Times that accepting paused for lack of file descriptors or of sessions.",
     BUGS "portcullis_bugs_total" Counter [] "Sessions that a defect of the gateway ended.",
     QUESTIONS_DROPPED "portcullis_questions_dropped_total" Counter [] "Names the data plane could not ask for because the queue was full.",
@@ -105,6 +110,8 @@ pub struct Traffic {
     pub listeners: Vec<ListenerCounts>,
     /// Payload bytes by how they were moved.
     pub path_bytes: Vec<(&'static str, u64)>,
+    /// Warm connections, by upstream.
+    pub pools: Vec<PoolCounts>,
     /// Clients that have not yet said where they belong.
     pub hellos: u64,
     /// Times that accepting paused.
@@ -128,6 +135,7 @@ impl From<Counts> for Traffic {
             bugs: counts.bugs,
             questions_dropped: counts.questions_dropped,
             endings_dropped: counts.endings_dropped,
+            pools: counts.pools,
             listeners: counts.listeners,
         }
     }
@@ -193,6 +201,7 @@ fn traffic(page: &mut Page, traffic: &Traffic, status: &Status) {
         page.sample(&[path], *bytes);
     }
     kcp::write(page, listeners);
+    pool::write(page, &traffic.pools);
     page.family(ACCEPT_PAUSES).sample(&[], traffic.accept_pauses);
     page.family(BUGS).sample(&[], traffic.bugs);
     page.family(QUESTIONS_DROPPED).sample(&[], traffic.questions_dropped);

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use portcullis_core::endpoint::HostName;
 use portcullis_core::limit::bucket::FailedDials;
-use portcullis_core::name::ListenerName;
+use portcullis_core::name::{ListenerName, UpstreamName};
 use portcullis_core::outcome::{Ended, Reason, SessionId};
 use portcullis_core::snapshot::{ListenerPlan, Snapshot};
 use portcullis_sys::random;
@@ -16,7 +16,7 @@ use portcullis_sys::wake::Wake;
 
 use crate::admission::Admission;
 use crate::census::{Answer, Met, Visit, VisitError};
-use crate::meter::{Counts, Meter};
+use crate::meter::{Counts, Meter, PoolMeter};
 use crate::outlet::Outlet;
 use crate::session::Arrival;
 use crate::sockets::{Bound, Sockets};
@@ -39,6 +39,7 @@ pub struct ProxyHandle {
 pub(crate) struct Shared {
     snapshot: Mutex<Arc<Snapshot>>,
     meters: Mutex<Vec<Arc<Meter>>>,
+    pools: Mutex<Vec<Arc<PoolMeter>>>,
     pub(crate) mailboxes: Vec<Mailbox>,
     pub(crate) questions: Outlet<Question>,
     pub(crate) endings: Outlet<Told>,
@@ -199,6 +200,7 @@ impl Shared {
         Ok(Self {
             snapshot: Mutex::new(snapshot),
             meters: Mutex::new(Vec::new()),
+            pools: Mutex::new(Vec::new()),
             mailboxes,
             questions: Outlet::new(QUESTIONS)?,
             endings: Outlet::new(ENDINGS)?,
@@ -238,6 +240,17 @@ impl Shared {
             }
         }
         meters.clone()
+    }
+
+    /// The meter of an upstream's pool, made where it is missing.
+    pub(crate) fn pool_meter(&self, upstream: &UpstreamName) -> Arc<PoolMeter> {
+        let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = pools.iter().find(|meter| meter.name == *upstream) {
+            return Arc::clone(known);
+        }
+        let meter = Arc::new(PoolMeter::new(upstream.clone()));
+        pools.push(Arc::clone(&meter));
+        meter
     }
 }
 
@@ -378,8 +391,12 @@ impl ProxyHandle {
         let mut listeners: Vec<_> = meters.iter().map(|meter| meter.counts()).collect();
         drop(meters);
         listeners.sort_by(|left, right| left.name.cmp(&right.name));
+        let pools = self.shared.pools.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut pools: Vec<_> = pools.iter().map(|meter| meter.counts()).collect();
+        pools.sort_by(|left, right| left.name.cmp(&right.name));
         Counts {
             listeners,
+            pools,
             sessions: self.sessions(),
             session_maximum: self.shared.admission.maximum(),
             accept_pauses: self.shared.accept_pauses.load(Ordering::Relaxed),

@@ -16,6 +16,7 @@ use portcullis_sys::splice::Pipe;
 use crate::handle::{DialBudgets, Event, Question, Shared, Told};
 use crate::leg::Leg;
 use crate::near::Near;
+use crate::pool::Pools;
 use crate::post::Post;
 use crate::ring::Lent;
 use crate::shards::Shards;
@@ -39,6 +40,8 @@ pub(crate) struct Io {
     pub(crate) buffer: Box<[u8]>,
     pub(crate) lent: Lent,
     pub(crate) pipes: Pipes,
+    /// Connections made in advance.
+    pub(crate) pools: Pools,
     pub(crate) clock: Clock,
     pub(crate) near: Near,
     /// Was a congestion control refused by the kernel before? It is told once.
@@ -69,6 +72,7 @@ impl Io {
             buffer: vec![0; BUFFER].into_boxed_slice(),
             lent: Lent::default(),
             pipes: Pipes::default(),
+            pools: Pools::default(),
             clock,
             near: Near::of_system(),
             near_refused: false,

@@ -149,6 +149,11 @@ impl Leg {
         self.wire.watch(poller, token)
     }
 
+    /// Watches the transport under another token from here on; what is there already is told anew.
+    pub(crate) fn watch_as(&self, poller: &Poller, token: u64) -> io::Result<()> {
+        self.wire.watch_as(poller, token)
+    }
+
     /// Takes note of what the poller saw.
     pub(crate) fn note(&mut self, event: &Event) {
         if !self.wire.note(event) {

@@ -15,6 +15,7 @@ mod line;
 mod meter;
 mod near;
 mod outlet;
+mod pool;
 mod post;
 mod relay;
 mod ring;
@@ -31,7 +32,7 @@ use portcullis_core::snapshot::Snapshot;
 
 pub use census::{Act, Met, Place, Visit, VisitError};
 pub use handle::{Asked, Event, NameError, Opened, ProxyHandle, Question, Told};
-pub use meter::{Counts, KcpCounts, ListenerCounts, RTT_BOUNDS};
+pub use meter::{Counts, Discard, KcpCounts, ListenerCounts, PoolCounts, RTT_BOUNDS};
 pub use outlet::Outlet;
 pub use sockets::{BindError, Sockets};
 

@@ -1,6 +1,7 @@
 //! Counters: one padded block per worker and listener, written by that worker only, summed by a scrape.
 
 mod kcp;
+mod pool;
 
 use std::array;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,6 +11,8 @@ use portcullis_core::outcome::{Path, Reason};
 
 pub(crate) use kcp::KcpCell;
 pub use kcp::{KcpCounts, RTT_BOUNDS};
+pub(crate) use pool::PoolMeter;
+pub use pool::{Discard, PoolCounts};
 
 /// A count that one thread writes and any may read.
 #[derive(Debug, Default)]
@@ -161,6 +164,8 @@ pub struct ListenerCounts {
 pub struct Counts {
     /// By listener, in order of name; listeners removed by a reload stay.
     pub listeners: Vec<ListenerCounts>,
+    /// By upstream that has or had a pool, in order of name.
+    pub pools: Vec<PoolCounts>,
     /// Live sessions of the process.
     pub sessions: u32,
     /// The most there may be.

@@ -28,6 +28,7 @@ use crate::leg::{Kcp, Leg};
 use crate::meter::Meter;
 use crate::relay::Flow;
 use close::{Parting, Resetting};
+pub(crate) use dial::{dial_tcp, onward, source};
 use open::Gate;
 
 /// One client connection and all that serves it.

@@ -21,6 +21,7 @@ use crate::handle::{Command, Event, Told};
 use crate::io::Io;
 use crate::leg::Leg;
 use crate::line::Line;
+use crate::pool::{self, is_seat};
 use crate::ring::Lent;
 use crate::session::{Arrival, Session, Side, Step};
 use crate::tenants::{Tenant, Tenants, slot};
@@ -128,6 +129,9 @@ impl Worker {
             }
             self.empty_closed_doors()?;
             self.step_ready();
+            if self.io.now >= self.io.pools.poll_timeout() {
+                pool::tend(&mut self.io);
+            }
             self.sweep();
             self.io.end_turn();
         }
@@ -144,6 +148,7 @@ impl Worker {
             return Some(Duration::ZERO);
         }
         let next = self.wheel.next().unwrap_or(Tick::NEVER).min(self.resume_at);
+        let next = next.min(self.io.pools.poll_timeout());
         (next != Tick::NEVER).then(|| self.io.clock.until(next))
     }
 
@@ -157,6 +162,10 @@ impl Worker {
             port if port >= LOWEST_PORT => {
                 // It may be writable: what waits goes out at the end of the turn.
                 self.listen_to(u32::try_from(PORTS - port).unwrap_or(u32::MAX))
+            }
+            seat if is_seat(seat) => {
+                pool::handle_event(&mut self.io, event);
+                Ok(())
             }
             token => {
                 let side = if token & 1 == 0 { Side::Client } else { Side::Endpoint };
@@ -431,11 +440,13 @@ impl Worker {
                     let limits = &service.snapshot.config.limits;
                     self.io.failed_dials = shared.failed_dials(limits.failed_dials_per_minute);
                     self.snapshot = service.snapshot;
+                    pool::apply(&mut self.io, &self.snapshot);
                     self.closing.extend(gone);
                 }
                 Command::StopAccepting => {
                     let gone = self.doors.close(&self.io.poller)?;
                     self.io.shards.close();
+                    pool::stop(&mut self.io);
                     self.closing.extend(gone);
                     self.orders += 1;
                 }
@@ -443,6 +454,9 @@ impl Worker {
                 Command::CloseSome { count, reason } => {
                     let tokens: Vec<u64> = self.tenants.going_on().take(count as usize).collect();
                     tokens.into_iter().for_each(|token| self.end(token, reason));
+                }
+                Command::Answer { asked, answer } if is_seat(asked.token) => {
+                    pool::handle_answer(&mut self.io, asked.token, &answer.unwrap_or_default());
                 }
                 Command::Answer { asked, answer } => {
                     self.guarded(asked.token, |session, io| session.answer(asked.serial, answer, io));

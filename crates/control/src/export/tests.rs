@@ -5,10 +5,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use portcullis_core::name::ListenerName;
+use portcullis_core::name::{ListenerName, UpstreamName};
 use portcullis_core::outcome::Reason;
 use portcullis_core::wire::kcp::roster::Dropped;
-use portcullis_proxy::{KcpCounts, RTT_BOUNDS};
+use portcullis_proxy::{KcpCounts, PoolCounts, RTT_BOUNDS};
 
 use super::*;
 use crate::status::InForce;
@@ -60,6 +60,15 @@ fn example() -> Traffic {
     };
     Traffic::from(Counts {
         listeners: vec![listener],
+        pools: vec![PoolCounts {
+            name: UpstreamName::from("out"),
+            idle: 4,
+            hits: 30,
+            misses: 2,
+            made: 40,
+            failed: 1,
+            discarded: [3, 2, 1, 0],
+        }],
         sessions: 3,
         session_maximum: 500,
         accept_pauses: 6,

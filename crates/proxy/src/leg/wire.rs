@@ -30,6 +30,15 @@ impl Wire {
         }
     }
 
+    /// Watches it under another token; a conversation without a socket of its own stays where it is.
+    pub(super) fn watch_as(&self, poller: &Poller, token: u64) -> io::Result<()> {
+        match self {
+            Self::Tcp(socket) => poller.change(socket, token, Interest::Edge),
+            Self::Tls(tls) => poller.change(tls.socket(), token, Interest::Edge),
+            Self::Kcp(_) => Ok(()),
+        }
+    }
+
     /// Reads the wire bytes that are there, at most `buffer.len()` bytes; `Ok(0)` is the peer's end.
     pub(super) fn recv(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {

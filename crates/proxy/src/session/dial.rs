@@ -66,7 +66,7 @@ impl Plan {
 }
 
 /// What an endpoint at `address` is told before it is ready; `host` is the name it goes by.
-pub(super) fn onward(
+pub(crate) fn onward(
     dial: &Dial,
     tls: Option<&tls::Client>,
     host: Option<&HostName>,
@@ -87,14 +87,14 @@ pub(super) fn dialling(dial: &Dial, same: bool) -> Dialling {
 }
 
 /// The local address to dial from: of the target's family, in turn.
-pub(super) fn source(dial: &Dial, target: SocketAddr, turn: u64) -> Option<IpAddr> {
+pub(crate) fn source(dial: &Dial, target: SocketAddr, turn: u64) -> Option<IpAddr> {
     let fitting: Vec<_> = dial.source.iter().filter(|source| source.is_ipv4() == target.is_ipv4()).collect();
     let index = usize::try_from(turn).unwrap_or(0).checked_rem(fitting.len())?;
     fitting.get(index).map(|source| **source)
 }
 
 /// Begins a connection to `address`.
-pub(super) fn dial_tcp(
+pub(crate) fn dial_tcp(
     address: SocketAddr,
     source: Option<IpAddr>,
     dial: &Dial,

@@ -18,6 +18,7 @@ use crate::io::Io;
 use crate::leg::{
     self, Asking, Caller, Established, Introduction, Kcp, Leg, Onward, Opened, Received, Whose, message,
 };
+use crate::pool;
 use crate::session::dial::{Plan, dial_tcp, dialling, onward, source, why};
 use crate::session::{Phase, Session, Step};
 
@@ -303,6 +304,13 @@ impl Session {
                 };
                 let endpoint = lease.endpoint().address.clone();
                 tried.push(endpoint.clone());
+                if let Some((leg, address)) = pool::take(io, upstream, lease.endpoint(), self.token | 1) {
+                    gate.dialled = true;
+                    self.lease = Some(lease);
+                    self.endpoint = Some(leg);
+                    self.endpoint_address = Some(address);
+                    return self.feed(Input::EndpointOpen, io);
+                }
                 self.lease = Some(lease);
                 endpoint
             }

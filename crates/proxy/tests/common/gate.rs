@@ -36,7 +36,19 @@ impl Gate {
 
     /// As [`Gate::start`], with the files that the configuration names.
     pub(crate) fn start_with(workers: usize, sessions: u32, text: &str, files: &Files) -> Self {
-        let config = Arc::new(Config::parse(text, "test.toml", &|_| None).unwrap());
+        Self::start_changed(workers, sessions, (text, files), |_| {})
+    }
+
+    /// As [`Gate::start_with`], with settings changed after they were read.
+    pub(crate) fn start_changed(
+        workers: usize,
+        sessions: u32,
+        (text, files): (&str, &Files),
+        change: impl Fn(&mut Config),
+    ) -> Self {
+        let mut config = Config::parse(text, "test.toml", &|_| None).unwrap();
+        change(&mut config);
+        let config = Arc::new(config);
         let sockets = Sockets::none(workers).bind_more(&config).unwrap();
         let address = sockets.addresses()[0].1;
         let parts = Parts { snapshot: Arc::new(snapshot(config, files)), sockets, workers, sessions };
