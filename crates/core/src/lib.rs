@@ -18,6 +18,7 @@ pub mod limit;
 pub mod name;
 pub mod opening;
 pub mod outcome;
+pub mod overload;
 mod passphrase;
 pub mod pool;
 pub mod resolver;

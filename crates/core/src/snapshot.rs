@@ -9,6 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::config::{self, Config};
+use crate::limit::entrance::{Entrance, Tally};
 use crate::name::{ListenerName, RouteName, UpstreamName};
 use crate::resolver::{Own, Resolver, ResolverError};
 use crate::tls::{self, TlsError};
@@ -28,6 +29,8 @@ pub struct Snapshot {
     pub config: Arc<Config>,
     /// The gateway's own addresses, which no key may reach.
     pub own: Own,
+    /// What is counted of all sessions.
+    tally: Tally,
     listeners: BTreeMap<ListenerName, Arc<ListenerPlan>>,
     routes: BTreeMap<RouteName, Arc<Route>>,
     upstreams: BTreeMap<UpstreamName, Arc<Upstream>>,
@@ -44,6 +47,8 @@ pub struct ListenerPlan {
     pub crypt: Option<Arc<Crypt>>,
     /// Its certificates; `Some` exactly when it speaks tls or wss.
     pub tls: Option<Arc<tls::Server>>,
+    /// Who may come in.
+    pub entrance: Arc<Entrance>,
 }
 
 /// A route in force.
@@ -119,19 +124,28 @@ impl Snapshot {
         read: &dyn Fn(&Path) -> io::Result<Vec<u8>>,
         previous: Option<&Snapshot>,
     ) -> Result<Self, Vec<SnapshotError>> {
-        let mut builder = Builder { config: &config, read, previous, errors: Vec::new() };
+        let tally = previous.map(|previous| previous.tally.clone()).unwrap_or_default();
+        let mut builder = Builder { config: &config, read, previous, errors: Vec::new(), tally: &tally };
         let upstreams = builder.upstreams();
         let routes = builder.routes(&upstreams);
         let listeners = builder.listeners(&routes);
         let errors = builder.errors;
         let own = with_fixed(own, &config);
-        if errors.is_empty() { Ok(Self { config, own, listeners, routes, upstreams }) } else { Err(errors) }
+        if !errors.is_empty() {
+            return Err(errors);
+        }
+        Ok(Self { config, own, tally, listeners, routes, upstreams })
     }
 
     /// The listener of that name.
     #[must_use]
     pub fn listener(&self, name: &ListenerName) -> Option<&Arc<ListenerPlan>> {
         self.listeners.get(name)
+    }
+
+    /// Every listener, by name.
+    pub fn listeners(&self) -> impl Iterator<Item = &Arc<ListenerPlan>> {
+        self.listeners.values()
     }
 
     /// The upstream of that name.
@@ -152,6 +166,7 @@ struct Builder<'a> {
     read: &'a dyn Fn(&Path) -> io::Result<Vec<u8>>,
     previous: Option<&'a Snapshot>,
     errors: Vec<SnapshotError>,
+    tally: &'a Tally,
 }
 
 impl Builder<'_> {
@@ -207,7 +222,12 @@ impl Builder<'_> {
             let crypt = self.crypt(listener.kcp.as_deref(), || format!("listener `{}`", listener.name));
             let tls = self.server(listener);
             if let Some(route) = routes.get(&listener.route) {
-                let plan = ListenerPlan { settings: listener.clone(), route: Arc::clone(route), crypt, tls };
+                let before = self.previous.and_then(|previous| previous.listener(&listener.name));
+                let counted = before.map(|before| before.entrance.tally()).unwrap_or_default();
+                let process = (self.config.limits.quotas, self.tally.clone());
+                let entrance = Arc::new(Entrance::new(listener, counted, process));
+                let (settings, route) = (listener.clone(), Arc::clone(route));
+                let plan = ListenerPlan { settings, route, crypt, tls, entrance };
                 listeners.insert(listener.name.clone(), Arc::new(plan));
             } else if !self.config.routes.iter().any(|route| route.name == listener.route) {
                 let (listener, route) = (listener.name.clone(), listener.route.clone());

@@ -9,6 +9,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use crate::config::RateLimit;
+
 #[cfg(test)]
 mod tests;
 
@@ -16,9 +18,15 @@ mod tests;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rate {
     /// Tokens a second.
-    per_second: f64,
+    pub(super) per_second: f64,
     /// The most tokens a bucket holds; it starts full.
-    burst: f64,
+    pub(super) burst: f64,
+}
+
+impl From<RateLimit> for Rate {
+    fn from(limit: RateLimit) -> Self {
+        Self { per_second: limit.rate.per_second(), burst: f64::from(limit.burst.max(1)) }
+    }
 }
 
 impl Rate {
@@ -85,7 +93,7 @@ impl Bucket {
 }
 
 /// What a sum of fractions may lack of a whole token: a nanosecond's worth at a thousand tokens a second.
-const ROUNDING: f64 = 1e-6;
+pub(super) const ROUNDING: f64 = 1e-6;
 
 /// Buckets by key, bounded in memory: when there are too many, the one untouched for longest is forgotten.
 #[derive(Debug)]

@@ -54,8 +54,8 @@ impl Snapshot {
         });
         let listeners = listeners.collect();
         let Renewal { taken, kept, .. } = renewal;
-        let (config, own) = (Arc::clone(&self.config), self.own.clone());
-        let snapshot = (taken > 0).then_some(Self { config, own, listeners, routes, upstreams });
+        let (config, own, tally) = (Arc::clone(&self.config), self.own.clone(), self.tally.clone());
+        let snapshot = (taken > 0).then_some(Self { config, own, tally, listeners, routes, upstreams });
         Renewed { snapshot, taken, kept }
     }
 }
@@ -123,6 +123,7 @@ impl Route {
 
 impl ListenerPlan {
     fn with(&self, tls: Option<Arc<tls::Server>>, route: Arc<Route>) -> Self {
-        Self { settings: self.settings.clone(), route, crypt: self.crypt.clone(), tls }
+        let (settings, entrance) = (self.settings.clone(), Arc::clone(&self.entrance));
+        Self { settings, route, crypt: self.crypt.clone(), tls, entrance }
     }
 }

@@ -7,7 +7,7 @@ use super::*;
 const MS: Duration = Duration::from_millis(1);
 
 #[test]
-fn a_bucket_refills_however_often_it_is_asked() {
+fn s11_a_bucket_refills_however_often_it_is_asked() {
     // Five a second, burst ten, asked every 150 ms: 10 saved + 49 × 0.15 s × 5 = 46.75.
     let rate = Rate::new(5, Duration::from_secs(1), 10);
     let mut bucket = Bucket::full(rate, Duration::ZERO);
