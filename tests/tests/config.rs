@@ -48,6 +48,20 @@ fn every_good_config_is_said_to_be_good() {
 }
 
 #[test]
+fn a_config_with_every_section_is_said_to_be_good() {
+    let (site, pair) = (Site::new(), Authority::new().issue(&["localhost"], 2100));
+    site.write("web.pem", pair.cert);
+    site.write("web.key", pair.key);
+    // Bytes that are no key of another form are one of HS256.
+    site.write("jwt.pem", "0123456789abcdef0123456789abcdef");
+    let name = root().join("tests/config/good/every-feature.toml").display().to_string();
+    for arguments in [&["check", "--config", &name][..], &["check", "--effective", "--config", &name]] {
+        let output = portcullis(site.folder(), arguments);
+        assert_eq!((output.status.code(), &*stderr(&output)), (Some(0), ""), "{}", stdout(&output));
+    }
+}
+
+#[test]
 fn every_good_config_starts_and_ends() {
     for name in shown() {
         let text = anywhere(&std::fs::read_to_string(root().join(&name)).unwrap());

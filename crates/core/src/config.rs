@@ -35,6 +35,7 @@ mod process;
 mod reference;
 mod route;
 mod seed;
+mod store;
 #[cfg(test)]
 mod tests;
 mod tls;

@@ -33,8 +33,8 @@ fn one_of_them_has_five_errors_told_at_once() {
 
 #[test]
 fn every_example_parses() {
-    let examples = files("examples", "toml");
-    assert!(!examples.is_empty());
+    let examples = [files("examples", "toml"), files("tests/config/good", "toml")].concat();
+    assert!(examples.len() > 1);
     for path in examples.iter().chain([&root().join("config/config.toml")]) {
         let text = std::fs::read_to_string(path).unwrap();
         if let Err(errors) = Config::parse(&text, &path.display().to_string(), &env) {
@@ -150,12 +150,51 @@ fn every_limit_is_written_as_it_was_read() {
     let process = "[limits]\nsessions = 7\nscope = 'node'\nper_ip = { sessions = 3 }\n\
                    per_session = { up_rate = { rate = '1MiB/s' } }\nsession_rate = { rate = '5/s' }\n";
     for keys in [
-        format!("limits = {{ sessions = 9, {limits} }}"),
+        format!(
+            "frames = {{}}\ntokens = {{ allow_plaintext = true }}\nlimits = {{ sessions = 9, {limits} }}"
+        ),
         "limits = {}\nallow = ['10.0.0.0/8', 'fd00::1']\ndeny = '10.1.0.0/16'\nmax_age = '1d'".into(),
         "keepalive = { idle = '5s', interval = '1s', count = 9 }\nuser_timeout = '1m'".into(),
     ] {
         let listener = BALANCED.replace("hello", &format!("{keys}\nhello"));
         written_as_read(&format!("{process}{listener}[upstream.u]\nendpoints = [{{ address = 'a:1' }}]"));
+    }
+}
+
+#[test]
+fn every_key_of_frames_tokens_and_store_is_written_as_it_was_read() {
+    let tls = "tls = { certs = [{ cert = 'c', key = 'k' }] }";
+    let sealed = "kcp = { crypt = 'aes-gcm', key_file = 'kcp.key' }";
+    let rate = "message_rate = { rate = '50/s', burst = 100 }";
+    for (protocol, keys) in [
+        ("tcp", "frames = {}".to_owned()),
+        ("tcp", format!("frames = {{ type_bytes = 2, dispatch = 'request', codec = 'xml', {rate}, on_limit = 'delay' }}")),
+        ("ws", "frames = { dispatch = 'request', pipeline = 9, reply_timeout = '1s', codec = 'protobuf' }".into()),
+        ("kcp", "frames = { on_limit = 'close', heartbeat = 'required', heartbeat_misses = 9 }".into()),
+        ("kcp", format!("{sealed}\nframes = {{ on_limit = 'delay', max_delay = '2s' }}\ntokens = {{}}")),
+        ("tcp", "idle_timeout = '1h'\nframes = { heartbeat_interval = '1s', forward_heartbeats = true, forward_token = true }".into()),
+        ("tcp", "frames = { types = { heartbeat = 0, error = 255 } }\ntokens = { allow_plaintext = true }".into()),
+        (
+            "tls",
+            format!(
+                "{tls}\nframes = {{ type_bytes = 2, types = {{ heartbeat = 1, heartbeat_reply = 2, register = 3, \
+                 token = 4, login = 5, error = 6 }} }}\n\
+                 tokens = {{ token_ttl = '1h', rotate_after = '1m', reregister_after = '2h', register_requires = 'jwt', \
+                 key_file = ['a.pem', 'b.pem'], audience = 'game', issuer = ['a', 'b'], leeway = '0s' }}\n\
+                 limits = {{ {rate}, per_session = {{ {rate} }}, per_device = {{ sessions = 3, {rate} }} }}"
+            ),
+        ),
+        (
+            "wss",
+            format!("{tls}\nframes = {{}}\ntokens = {{ register_requires = 'ticket', key_file = 't.key', leeway = '5s' }}"),
+        ),
+    ] {
+        let listener = BALANCED.replace("'tcp'", &format!("'{protocol}'"));
+        let listener = listener.replace("hello", &format!("{keys}\nhello"));
+        let upstream = "[upstream.u]\nendpoints = [{ address = 'a:1' }]\n";
+        for store in ["", "store = 'embedded'\n", "store = { file = 'a/b.redb' }\n", "store.file = '${A}'\n"] {
+            written_as_read(&format!("{store}{listener}{upstream}"));
+        }
     }
 }
 
@@ -174,7 +213,7 @@ fn written_as_read(text: &str) {
 
 #[test]
 fn effective_is_a_config_that_says_the_same() {
-    let paths = files("examples", "toml");
+    let paths = [files("examples", "toml"), files("tests/config/good", "toml")].concat();
     for path in paths.iter().chain([&root().join("config/config.toml")]) {
         let text = std::fs::read_to_string(path).unwrap();
         let effective = config::effective(&text, "file", &env).unwrap();

@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use super::limit::RateLimit;
 
+pub(super) mod rows;
+mod types;
+
 /// How clients and endpoints speak in frames.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Frames {

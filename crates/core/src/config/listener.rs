@@ -5,6 +5,7 @@ use std::time::Duration;
 
 mod agree;
 mod rows;
+mod shield;
 
 use super::dial::CONGESTION;
 use super::key::{Maybe, Reader};
@@ -13,11 +14,11 @@ use super::process::HOUR;
 use super::route::{Known, Word};
 use super::write::Writer;
 use super::ws::WsKeys;
-use super::{Hello, Listener, Protocol};
+use super::{Frames, Hello, Listener, Protocol};
 use rows::{
-    ALLOW, DENY, FAILURE_DELAY, FAILURE_MESSAGE, HALF_CLOSE_TIMEOUT, HELLO, HELLO_MAX_BYTES, HELLO_TIMEOUT,
-    IDLE, IDLE_TIMEOUT, KCP, KEEPALIVE, LIMITS, MAX_AGE, OPEN_TIMEOUT, PROTOCOL, PROXY_PROTOCOL, ROUTE,
-    SUCCESS_MESSAGE, TLS, USER_TIMEOUT, WS, ZERO_COPY,
+    ALLOW, DENY, FAILURE_DELAY, FAILURE_MESSAGE, FRAMES, HALF_CLOSE_TIMEOUT, HELLO, HELLO_MAX_BYTES,
+    HELLO_TIMEOUT, IDLE, IDLE_TIMEOUT, KCP, KEEPALIVE, LIMITS, MAX_AGE, OPEN_TIMEOUT, PROTOCOL,
+    PROXY_PROTOCOL, ROUTE, SUCCESS_MESSAGE, TLS, TOKENS, USER_TIMEOUT, WS, ZERO_COPY,
 };
 
 pub(super) use rows::{BIND, MESSAGE, NAME, SECTION};
@@ -30,6 +31,7 @@ pub(super) const SUCCESS: &str = "ok";
 pub(super) const FAILURE: &str = "error";
 pub(super) const IDLE_TCP: Duration = HOUR;
 pub(super) const IDLE_WS: Duration = Duration::from_secs(60);
+pub(super) const IDLE_FRAMES: Duration = Duration::from_secs(60);
 /// KCP tells no end: silence is all that is ever heard of a client that went away.
 pub(super) const IDLE_KCP: Duration = Duration::from_secs(60);
 pub(super) const HALF_CLOSED: Duration = Duration::from_secs(60);
@@ -43,6 +45,7 @@ pub(super) fn read(reader: &Reader<'_>, routes: &[Known]) -> Option<Listener> {
     let (bind, route) = (reader.need(&BIND), reader.need(&ROUTE));
     let found_hello = reader.find(&HELLO);
     let (tls, ws, kcp) = (reader.find(&TLS), reader.get(&WS), reader.get(&KCP));
+    let (frames, tokens) = (reader.find(&FRAMES).map(Arc::new), reader.find(&TOKENS));
     let known = route.as_ref().and_then(|route| agree::find_route(reader, routes, route));
     let word = known.and_then(|known| known.word);
     let hello = found_hello.unwrap_or(protocol.map_or(Hello::LengthPrefixed, usual_hello));
@@ -64,7 +67,7 @@ pub(super) fn read(reader: &Reader<'_>, routes: &[Known]) -> Option<Listener> {
         failure_message: message(reader, &FAILURE_MESSAGE, usual_messages(hello).1),
         failure_delay: reader.get(&FAILURE_DELAY),
         route: route?,
-        idle_timeout: reader.find(&IDLE_TIMEOUT).unwrap_or(usual_idle(protocol_known)),
+        idle_timeout: reader.find(&IDLE_TIMEOUT).unwrap_or(usual_idle(protocol_known, frames.as_deref())),
         idle: reader.get(&IDLE),
         half_close_timeout: reader.get(&HALF_CLOSE_TIMEOUT),
         zero_copy: reader.get(&ZERO_COPY),
@@ -79,13 +82,15 @@ pub(super) fn read(reader: &Reader<'_>, routes: &[Known]) -> Option<Listener> {
         limits: reader.get(&LIMITS),
         allow: reader.get(&ALLOW),
         deny: reader.get(&DENY),
-        frames: None,
-        tokens: None,
+        frames,
+        tokens: tokens.map(Arc::new),
     };
+    shield::check(reader, &listener, word);
     if credential {
         agree::advise_of_credentials(reader, &listener, wants_query);
     }
     agree::advise(reader, &listener, known);
+    shield::advise(reader, &listener);
     Some(listener)
 }
 
@@ -106,7 +111,7 @@ pub(super) fn write(writer: &mut Writer<'_>, listener: &Listener, word: Option<W
     writer.put(&FAILURE_DELAY, &listener.failure_delay);
     writer.put_needed(&ROUTE, &listener.route);
     let idle = listener.idle_timeout;
-    writer.put_maybe(&IDLE_TIMEOUT, &idle, idle == usual_idle(listener.protocol));
+    writer.put_maybe(&IDLE_TIMEOUT, &idle, idle == usual_idle(listener.protocol, listener.frames.as_deref()));
     writer.put(&IDLE, &listener.idle);
     writer.put(&HALF_CLOSE_TIMEOUT, &listener.half_close_timeout);
     if let Some(age) = &listener.max_age {
@@ -127,6 +132,12 @@ pub(super) fn write(writer: &mut Writer<'_>, listener: &Listener, word: Option<W
     }
     if let Some(kcp) = &listener.kcp {
         writer.put_nested(&KCP, kcp);
+    }
+    if let Some(frames) = &listener.frames {
+        writer.put_nested_maybe(&FRAMES, frames);
+    }
+    if let Some(tokens) = &listener.tokens {
+        writer.put_nested_maybe(&TOKENS, tokens);
     }
     if let Some(ws) = &listener.ws {
         let query = !word.is_some_and(Word::is_credential);
@@ -165,8 +176,10 @@ fn has_ws(protocol: Protocol) -> bool {
     matches!(protocol, Protocol::Ws | Protocol::Wss)
 }
 
-pub(super) fn usual_idle(protocol: Protocol) -> Duration {
+/// How long clients may be silent who say nothing of it; those who speak in frames have heartbeats.
+pub(super) fn usual_idle(protocol: Protocol, frames: Option<&Frames>) -> Duration {
     match protocol {
+        Protocol::Tcp | Protocol::Tls if frames.is_some() => IDLE_FRAMES,
         Protocol::Tcp | Protocol::Tls => IDLE_TCP,
         Protocol::Ws | Protocol::Wss => IDLE_WS,
         Protocol::Kcp => IDLE_KCP,

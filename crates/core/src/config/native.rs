@@ -9,16 +9,31 @@ use super::key::{Part, Reader, Section, Shape};
 use super::kind::named;
 use super::process::{self, PRIVATE_NETWORKS, WORKERS};
 use super::route::Word;
+use super::store::{self, STORE};
 use super::tree::Table;
 use super::write::{Must, Writer};
-use super::{Config, Flavour, Listener, Protocol, Upstream, listener, log, route, upstream};
+use super::{
+    Config, Flavour, Limits, Listener, Protocol, Quota, Upstream, limit, listener, log, route, upstream,
+};
 use crate::name::{ListenerName, RouteName, UpstreamName};
 
 pub(super) static SECTION: Section = Section {
     path: "the file",
     doc: "The config of one Portcullis node.",
-    rows: &[&WORKERS, &PRIVATE_NETWORKS, &LOG, &DNS, &ADMIN, &LIMITS, &DRAIN, &LISTENER, &ROUTE, &UPSTREAM],
-    later: &["store", "scope", "watch", "ban", "node", "cluster", "register", "device", "metrics"],
+    rows: &[
+        &WORKERS,
+        &PRIVATE_NETWORKS,
+        &STORE,
+        &LOG,
+        &DNS,
+        &ADMIN,
+        &LIMITS,
+        &DRAIN,
+        &LISTENER,
+        &ROUTE,
+        &UPSTREAM,
+    ],
+    later: &["scope", "watch", "ban", "node", "cluster", "register", "device", "metrics"],
 };
 pub(super) static LOG: Part = Part { name: "log", section: &log::SECTION, shape: Shape::Once };
 pub(super) static DNS: Part = Part { name: "dns", section: &process::DNS, shape: Shape::Once };
@@ -66,7 +81,7 @@ pub(super) fn read(table: &Table, report: &Report<'_>) -> Config {
         dns: process::read_dns(&root.part(&DNS)),
         admin: admin.as_ref().map(process::read_admin),
         limits: process::read_limits(&root.part(&LIMITS)),
-        store: process::STORE.into(),
+        store: root.get(&STORE),
         drain: process::read_drain(&root.part(&DRAIN)),
         private_networks: root.get(&PRIVATE_NETWORKS),
         listeners: Vec::new(),
@@ -75,6 +90,7 @@ pub(super) fn read(table: &Table, report: &Report<'_>) -> Config {
         warnings: Vec::new(),
     };
     unique_names(&found, &listeners);
+    advise_of_limits(&root.part(&LIMITS), &config.limits, &listeners);
     unique_binds(&found, &listeners, config.admin.as_ref().map(|admin| admin.bind));
     Config { listeners: listeners.into_iter().flatten().collect(), ..config }
 }
@@ -89,6 +105,7 @@ pub(super) fn write(writer: &mut Writer<'_>, config: &Config) {
         writer.table("[admin]", &["admin"], Must::Always, |w| process::write_admin(w, admin));
     }
     writer.table("[limits]", &["limits"], Must::IfFilled, |w| process::write_limits(w, &config.limits));
+    writer.table("[store]", &["store"], Must::IfFilled, |w| store::write(w, &config.store));
     writer.table("[drain]", &["drain"], Must::IfFilled, |w| process::write_drain(w, &config.drain));
     let words: BTreeMap<&str, Word> =
         config.routes.iter().map(|route| (route.name.as_str(), Word::of(&route.resolver))).collect();
@@ -112,6 +129,22 @@ pub(super) fn write(writer: &mut Writer<'_>, config: &Config) {
 fn check_name(name: &str, at: &Range<usize>, report: &Report<'_>) {
     if let Err(why) = super::kind::check_name(name) {
         report.error(at, why, format!("a name, as in `{}`", named::<ListenerName>().example));
+    }
+}
+
+/// Tells limits of the process that nothing is ever counted by.
+fn advise_of_limits(reader: &Reader<'_>, limits: &Limits, listeners: &[Option<Listener>]) {
+    let mut read = listeners.iter().flatten();
+    let (framed, known) =
+        (read.clone().any(|one| one.frames.is_some()), read.any(|one| one.tokens.is_some()));
+    let quotas = &limits.quotas;
+    if quotas.whole.message_rate.is_some() && !framed {
+        let text = "`message_rate` counts nothing: no listener has `frames`";
+        reader.report.warn(&reader.at(limit::rows::MESSAGE_RATE.name), text);
+    }
+    if quotas.per_device != Quota::default() && !known {
+        let text = "`per_device` counts nothing: no listener has `tokens`, which tell devices apart";
+        reader.report.warn(&reader.at(limit::rows::PER_DEVICE.name), text);
     }
 }
 

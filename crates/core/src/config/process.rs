@@ -23,8 +23,6 @@ const ADMIN_BIND: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 
 const ADMIN_TOKEN: &str = "/var/lib/portcullis/admin.token";
 /// A client that fails more often than once in three seconds is looking for something.
 const FAILED_DIALS: u32 = 20;
-/// The file of the embedded store.
-pub(super) const STORE: &str = "/var/lib/portcullis/store.redb";
 const DRAIN_DELAY: Duration = Duration::ZERO;
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
 /// Shortest time that is worth waiting for anything on a network.

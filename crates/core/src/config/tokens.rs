@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+pub(super) mod rows;
+
 /// How devices are known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tokens {

@@ -7,15 +7,17 @@ use ipnet::IpNet;
 use super::{FAILURE_AT, HALF_CLOSED, HELLO_MAX, HELLO_WITHIN, OPEN_WITHIN, SUCCESS, UNACKNOWLEDGED};
 use crate::config::bind::Bind;
 use crate::config::dial::CONGESTION;
+use crate::config::frames::rows::FRAMES as FRAMED;
 use crate::config::kcp::{self, Kcp};
 use crate::config::key::{Key, Maybe, Need, Reader, Section};
 use crate::config::kind::{Choice, Flag, List, Nested, Size, Span, Text, Whole, named};
 use crate::config::limit::rows as limits;
 use crate::config::process::{DAY, HOUR, NETWORK, SHORTEST};
 use crate::config::tls::{self, Tls};
+use crate::config::tokens::rows::TOKENS as KNOWN;
 use crate::config::write::Writer;
 use crate::config::ws::{self, WsKeys};
-use crate::config::{Hello, Idle, Keepalive, Protocol, Quotas};
+use crate::config::{Frames, Hello, Idle, Keepalive, Protocol, Quotas, Tokens};
 use crate::name::{ListenerName, RouteName};
 
 pub(in crate::config) static SECTION: Section = Section {
@@ -48,8 +50,10 @@ pub(in crate::config) static SECTION: Section = Section {
         &TLS,
         &WS,
         &KCP,
+        &FRAMES,
+        &TOKENS,
     ],
-    later: &["frames", "tokens"],
+    later: &[],
 };
 pub(in crate::config) static NAME: Need<Text<ListenerName>> =
     Need { name: "name", kind: named(), doc: "its name in logs and metrics; unique" };
@@ -143,7 +147,7 @@ pub(in crate::config) static ROUTE: Need<Text<RouteName>> =
 pub(super) static IDLE_TIMEOUT: Maybe<Span> = Maybe {
     name: "idle_timeout",
     kind: Span::from(SHORTEST, Duration::from_secs(365 * 24 * 3600)),
-    absent: "\"1h\" with tcp and tls, \"1m\" with ws, wss and kcp",
+    absent: "\"1h\" with tcp and tls, \"1m\" with ws, wss, kcp and `frames`",
     doc: "how long a session may be silent",
 };
 pub(super) static IDLE: Key<Choice<Idle>> = Key {
@@ -254,6 +258,19 @@ pub(super) static KCP: Key<Nested<Kcp>> = Key {
     kind: Nested { section: &kcp::LISTENER, read: kcp::read_listener, write: kcp::write_listener },
     default: kcp::usual_listener,
     doc: "KCP settings, with protocol \"kcp\" only",
+};
+
+pub(super) static FRAMES: Maybe<Nested<Frames>> = Maybe {
+    name: "frames",
+    kind: FRAMED,
+    absent: "bytes as they come",
+    doc: "frame mode: clients and endpoints speak in messages",
+};
+pub(super) static TOKENS: Maybe<Nested<Tokens>> = Maybe {
+    name: "tokens",
+    kind: KNOWN,
+    absent: "devices are not asked who they are",
+    doc: "device tokens, in frame mode only",
 };
 
 fn read_keepalive(reader: &Reader<'_>) -> Option<Keepalive> {

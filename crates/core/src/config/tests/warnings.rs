@@ -75,6 +75,39 @@ fn keys_of_an_upstream_that_do_nothing_are_warned_of() {
     }
 }
 
+#[test]
+fn what_frame_mode_and_tokens_lose_is_warned_of() {
+    let head = LISTENER.replace("'ws'", "'tcp'");
+    let tail = "hello = 'none'\n[route.r]\nupstreams = 'u'\n[upstream.u]\nendpoints = [{ address = '10.0.0.1:1' }]\n";
+    let tls = head.replace("'tcp'", "'tls'") + "tls = { certs = [{ cert = 'c', key = 'k' }] }\n";
+    let rows = [
+        (
+            format!("{head}frames = {{ heartbeat_interval = '1m' }}\n{tail}"),
+            "`heartbeat_interval` (1m) is not below `idle_timeout` (1m)",
+        ),
+        (
+            format!("{head}idle_timeout = '9s'\nframes = {{}}\n{tail}"),
+            "`heartbeat_interval` (30s) is not below `idle_timeout` (9s)",
+        ),
+        (
+            format!("{head}frames = {{}}\ntokens = {{ allow_plaintext = true }}\n{tail}"),
+            "DEVICE TOKENS PASS IN CLEAR",
+        ),
+        (
+            format!("{tls}frames = {{ forward_heartbeats = true }}\ntokens = {{}}\n{tail}"),
+            "no answer brings a new token",
+        ),
+        (format!("{head}{tail}[limits]\nmessage_rate = {{ rate = '5/s' }}"), "no listener has `frames`"),
+        (
+            format!("{head}frames = {{}}\n{tail}[limits]\nper_device = {{ sessions = 2 }}"),
+            "no listener has `tokens`",
+        ),
+    ];
+    for (text, want) in rows {
+        warned(&text, want);
+    }
+}
+
 const LISTENER: &str = "[[listener]]\nname = 'a'\nprotocol = 'ws'\nbind = 80\nroute = 'r'\n";
 const OPEN: &str = "[route.r]\nallow = '10.0.0.0/8:*'\n";
 
