@@ -265,6 +265,7 @@ impl Desk {
             self.log.tell(match &told {
                 Told::Opened(opened) => Entry::from(&**opened),
                 Told::Ended(ended) => Entry::from(&**ended),
+                Told::Refused(refused) => Entry::from(&**refused),
                 Told::Event(event) => Entry::from(event),
             });
         }

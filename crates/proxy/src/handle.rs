@@ -3,19 +3,26 @@
 use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroU16;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
+use ipnet::IpNet;
 use portcullis_core::endpoint::HostName;
+use portcullis_core::limit::ban::{Ban, Bans, TooMany};
 use portcullis_core::limit::bucket::FailedDials;
+use portcullis_core::limit::network::canonical;
 use portcullis_core::name::{ListenerName, UpstreamName};
 use portcullis_core::outcome::{Ended, Reason, SessionId};
+use portcullis_core::overload;
 use portcullis_core::snapshot::{ListenerPlan, Snapshot};
+use portcullis_core::wheel::Tick;
 use portcullis_sys::random;
 use portcullis_sys::wake::Wake;
 
 use crate::admission::Admission;
 use crate::census::{Answer, Met, Visit, VisitError};
+use crate::io::Clock;
 use crate::meter::{Counts, Meter, PoolMeter};
 use crate::outlet::Outlet;
 use crate::session::Arrival;
@@ -25,6 +32,8 @@ use crate::sockets::{Bound, Sockets};
 const QUESTIONS: usize = 4096;
 /// How many records may wait to be written.
 const ENDINGS: usize = 65_536;
+/// A turn of less is not worth a word.
+const LONG_TURN: Duration = Duration::from_millis(100);
 /// A worker with so many commands before it is not visited.
 const CROWD: usize = 4096;
 
@@ -56,6 +65,13 @@ pub(crate) struct Shared {
     pub(crate) closing: AtomicU32,
     /// Begins every worker's row of nonces.
     pub(crate) nonce_seed: [u8; 32],
+    /// One clock for all workers: what they count together is counted by it.
+    pub(crate) clock: Clock,
+    pub(crate) bans: Bans,
+    /// How much is given up under pressure.
+    step: AtomicU8,
+    /// The longest turn of any worker since somebody looked, in milliseconds.
+    longest_turn: AtomicU64,
     failed_dials: Mutex<Option<(u32, Arc<DialBudgets>)>>,
 }
 
@@ -89,11 +105,24 @@ pub(crate) struct Mailbox {
 pub(crate) enum Command {
     Apply(Service),
     StopAccepting,
-    CloseSome { count: u32, reason: Reason },
-    Answer { asked: Asked, answer: Result<Vec<SocketAddr>, NameError> },
+    CloseSome {
+        count: u32,
+        reason: Reason,
+    },
+    Answer {
+        asked: Asked,
+        answer: Result<Vec<SocketAddr>, NameError>,
+    },
     Adopt(Box<Arrival>),
     Resume,
-    Visit { visit: Visit, answer: Answer },
+    Visit {
+        visit: Visit,
+        answer: Answer,
+    },
+    /// Closes the sessions of a network.
+    Expel(IpNet),
+    /// Gives up what a step asks for, once.
+    Relieve(overload::Step),
     ShutDown,
 }
 
@@ -154,8 +183,21 @@ pub enum Told {
     Opened(Box<Opened>),
     /// A session ended.
     Ended(Box<Ended>),
+    /// A client was not let in. Told once for each network and minute; all are counted.
+    Refused(Box<Refused>),
     /// Something about the whole changed.
     Event(Event),
+}
+
+/// A client that was not let in, for which nothing was made.
+#[derive(Clone, Debug)]
+pub struct Refused {
+    /// Where it came in.
+    pub listener: ListenerName,
+    /// Who it is.
+    pub client: SocketAddr,
+    /// Why not.
+    pub reason: Reason,
 }
 
 /// A session that was opened.
@@ -213,8 +255,25 @@ impl Shared {
             someone_paused: AtomicBool::new(false),
             closing: AtomicU32::new(0),
             nonce_seed: random::bytes()?,
+            clock: Clock::start(),
+            bans: Bans::default(),
+            step: AtomicU8::new(0),
+            longest_turn: AtomicU64::new(0),
             failed_dials: Mutex::new(None),
         })
+    }
+
+    /// How much is given up under pressure.
+    pub(crate) fn step(&self) -> overload::Step {
+        overload::Step::of(self.step.load(Ordering::Relaxed))
+    }
+
+    /// A turn has taken so long.
+    pub(crate) fn turned(&self, took: Duration) {
+        if took >= LONG_TURN {
+            let millis = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+            self.longest_turn.fetch_max(millis, Ordering::Relaxed);
+        }
     }
 
     /// The count of failed dials that `limit` asks for; a new limit begins anew.
@@ -325,6 +384,60 @@ impl ProxyHandle {
         let mailbox = self.shared.mailboxes.get(usize::from(visit.from.worker)).ok_or(VisitError::NoPlace)?;
         let command = Command::Visit { visit, answer: Answer(Box::new(answer)) };
         if mailbox.offer(command, CROWD) { Ok(()) } else { Err(VisitError::Busy) }
+    }
+
+    /// Keeps the clients of `network` out for so long, `None` = until it is lifted, and ends their sessions.
+    ///
+    /// # Errors
+    /// There are too many bans.
+    pub fn ban(&self, network: IpNet, lasts: Option<Duration>, why: &str) -> Result<(), TooMany> {
+        let now = self.shared.clock.now();
+        let until = lasts.map_or(Tick::NEVER, |lasts| Tick(now.0 + 1).after(lasts));
+        self.shared.bans.ban(network, until, why, now)?;
+        self.shared.mailboxes.iter().for_each(|mailbox| mailbox.put(Command::Expel(canonical(network))));
+        Ok(())
+    }
+
+    /// Lifts the ban of `network`; false: there was none.
+    #[must_use]
+    pub fn lift_ban(&self, network: IpNet) -> bool {
+        self.shared.bans.lift(network)
+    }
+
+    /// Every ban in force, with how long it still lasts; `None` = until it is lifted.
+    #[must_use]
+    pub fn bans(&self) -> Vec<(Ban, Option<Duration>)> {
+        let now = self.shared.clock.now();
+        let left = |ban: &Ban| (ban.until != Tick::NEVER).then(|| ban.until.since(now));
+        self.shared.bans.list(now).into_iter().map(|ban| (ban.clone(), left(&ban))).collect()
+    }
+
+    /// Takes a step: what it gives up is given up from here on. To be told again each second while it lasts.
+    pub fn relieve(&self, step: overload::Step) {
+        let before = self.shared.step.swap(step.number(), Ordering::Relaxed);
+        if before != step.number() || step > overload::Step::Calm {
+            for mailbox in &self.shared.mailboxes {
+                mailbox.offer(Command::Relieve(step), CROWD);
+            }
+        }
+    }
+
+    /// How much is given up under pressure.
+    #[must_use]
+    pub fn step(&self) -> overload::Step {
+        self.shared.step()
+    }
+
+    /// Takes the longest turn of any worker since the last time; zero when none was long.
+    #[must_use]
+    pub fn longest_turn(&self) -> Duration {
+        Duration::from_millis(self.shared.longest_turn.swap(0, Ordering::Relaxed))
+    }
+
+    /// The moment on the clock of all workers.
+    #[must_use]
+    pub fn now(&self) -> Tick {
+        self.shared.clock.now()
     }
 
     /// Which worker a session of that number is at.

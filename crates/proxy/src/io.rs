@@ -1,11 +1,13 @@
 //! What a worker lends to the session it steps: buffers, pools, the clock and the way out.
 
+use std::collections::HashSet;
 use std::io;
 use std::mem;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use portcullis_core::limit::bucket::ClientNet;
 use portcullis_core::wheel::Tick;
 use portcullis_core::wire::kcp::crypt::NonceSource;
 use portcullis_sys::datagram::Inbox;
@@ -13,6 +15,7 @@ use portcullis_sys::epoll::Poller;
 use portcullis_sys::random;
 use portcullis_sys::splice::Pipe;
 
+use crate::admission::TurnedAway;
 use crate::handle::{DialBudgets, Event, Question, Shared, Told};
 use crate::leg::Leg;
 use crate::near::Near;
@@ -60,10 +63,14 @@ pub(crate) struct Io {
     pub(crate) inbox: Inbox,
     pub(crate) nonces: NonceSource,
     pub(crate) dice: Dice,
+    /// Networks that had more than their share of the sessions when that last mattered.
+    pub(crate) crowded: HashSet<ClientNet>,
+    pub(crate) turned_away: TurnedAway,
 }
 
 impl Io {
-    pub(crate) fn new(worker: u16, shared: Arc<Shared>, clock: Clock) -> io::Result<Self> {
+    pub(crate) fn new(worker: u16, shared: Arc<Shared>) -> io::Result<Self> {
+        let clock = shared.clock;
         let nonces = NonceSource::new(&shared.nonce_seed, worker);
         Ok(Self {
             worker,
@@ -86,6 +93,8 @@ impl Io {
             inbox: Inbox::default(),
             nonces,
             dice: Dice::default(),
+            crowded: HashSet::new(),
+            turned_away: TurnedAway::default(),
         })
     }
 
@@ -130,6 +139,7 @@ impl Io {
         self.shards.flush(&self.poller);
         self.shared.questions.put(&mut self.questions);
         self.shared.endings.put(&mut self.told);
+        self.shared.turned(self.clock.now().since(self.now));
     }
 }
 
@@ -216,6 +226,11 @@ impl Pipes {
         let pipe = Box::new(Pipe::new().ok()?);
         self.made += 1;
         Some(pipe)
+    }
+
+    /// Closes those that nobody uses.
+    pub(crate) fn trim(&mut self) {
+        self.made -= mem::take(&mut self.free).len();
     }
 
     /// Gives a pipe back; one with bytes in it is closed.

@@ -31,13 +31,13 @@ use std::thread::JoinHandle;
 use portcullis_core::snapshot::Snapshot;
 
 pub use census::{Act, Met, Place, Visit, VisitError};
-pub use handle::{Asked, Event, NameError, Opened, ProxyHandle, Question, Told};
+pub use handle::{Asked, Event, NameError, Opened, ProxyHandle, Question, Refused, Told};
 pub use meter::{Counts, Discard, KcpCounts, ListenerCounts, PoolCounts, RTT_BOUNDS};
 pub use outlet::Outlet;
 pub use sockets::{BindError, Sockets};
 
 use crate::handle::Shared;
-use crate::io::{Clock, Io};
+use crate::io::Io;
 use crate::worker::Worker;
 
 /// What a data plane is made of.
@@ -84,10 +84,9 @@ pub fn start(parts: Parts) -> std::io::Result<(ProxyHandle, Running)> {
     let workers = parts.workers.clamp(1, usize::from(u16::MAX));
     let shared = Arc::new(Shared::new(Arc::clone(&parts.snapshot), workers, parts.sessions)?);
     let handle = ProxyHandle { shared: Arc::clone(&shared) };
-    let clock = Clock::start();
     let mut threads = Vec::with_capacity(workers);
     for index in 0..workers {
-        let io = Io::new(u16::try_from(index).unwrap_or(u16::MAX), Arc::clone(&shared), clock)?;
+        let io = Io::new(u16::try_from(index).unwrap_or(u16::MAX), Arc::clone(&shared))?;
         let worker = Worker::new(io, Arc::clone(&parts.snapshot))?;
         let thread = std::thread::Builder::new().name(format!("worker-{index}"));
         threads.push(thread.spawn(move || worker.run())?);

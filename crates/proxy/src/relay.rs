@@ -30,15 +30,17 @@ pub(crate) struct Flow {
     /// Was anything heard from the source since the session last asked?
     pub(crate) heard: bool,
     path: Path,
+    /// Held only while there are bytes to move through it.
+    pipe: Option<Box<Pipe>>,
 }
 
 /// How a direction moves its bytes.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 enum Path {
     /// Through the worker's buffer. Counts large reads in a row.
     Copy { large: u8 },
-    /// Through a pipe, held only while there are bytes to move. Counts small moves in a row.
-    Splice { pipe: Option<Box<Pipe>>, small: u8 },
+    /// Through a pipe. Counts small moves in a row.
+    Splice { small: u8 },
 }
 
 impl Default for Path {
@@ -90,14 +92,12 @@ impl Flow {
 
     /// Are bytes in the pipe that the target has not taken yet?
     pub(crate) fn holds_bytes(&self) -> bool {
-        matches!(&self.path, Path::Splice { pipe: Some(pipe), .. } if pipe.held() > 0)
+        self.pipe.as_ref().is_some_and(|pipe| pipe.held() > 0)
     }
 
     /// Gives the pipe back; bytes in it are lost, so only when the session is over.
     pub(crate) fn release(&mut self, io: &mut Io) {
-        if let Path::Splice { pipe, .. } = &mut self.path
-            && let Some(pipe) = pipe.take()
-        {
+        if let Some(pipe) = self.pipe.take() {
             io.pipes.give(pipe);
         }
     }

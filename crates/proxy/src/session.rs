@@ -10,7 +10,7 @@ mod live;
 mod open;
 mod relay;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -21,7 +21,7 @@ use portcullis_core::upstream::Lease;
 use portcullis_core::wheel::Tick;
 use portcullis_sys::epoll::Event;
 
-use crate::admission::Permit;
+use crate::admission::{Permit, is_told_later};
 use crate::handle::{Opened, Told};
 use crate::io::Io;
 use crate::leg::{Kcp, Leg};
@@ -39,7 +39,7 @@ pub(crate) struct Session {
     plan: Arc<ListenerPlan>,
     snapshot: Arc<Snapshot>,
     meter: Arc<Meter>,
-    _permit: Permit,
+    permit: Permit,
     client: Leg,
     endpoint: Option<Leg>,
     lease: Option<Lease>,
@@ -115,14 +115,15 @@ impl Session {
     /// Begins a session at accept.
     pub(crate) fn begin(id: SessionId, token: u64, arrival: Arrival, io: &Io) -> Self {
         let Arrival { client, peer, plan, snapshot, meter, permit } = arrival;
-        let gate = Box::new(Gate::new(&plan, peer, io.next_tick()));
+        let later = is_told_later(&plan, peer.ip());
+        let gate = Box::new(Gate::new(&plan, peer, io.next_tick(), later));
         Self {
             id,
             token,
             plan,
             snapshot,
             meter,
-            _permit: permit,
+            permit,
             client,
             endpoint: None,
             lease: None,
@@ -173,6 +174,25 @@ impl Session {
     /// Its client's conversation.
     pub(crate) fn talk_mut(&mut self) -> Option<&mut Kcp> {
         self.client.talk_mut()
+    }
+
+    /// Where its client is, as far as that is known.
+    pub(crate) fn client_ip(&self) -> IpAddr {
+        self.client_address.ip()
+    }
+
+    /// Bytes that are held for it, here and in the kernel, because a peer does not take them.
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.client.unacknowledged() + self.endpoint.as_ref().map_or(0, Leg::unacknowledged)
+    }
+
+    /// Cuts it so that nothing is held for it any longer.
+    pub(crate) fn shed(&mut self) {
+        self.client.reset();
+        if let Some(endpoint) = &mut self.endpoint {
+            endpoint.reset();
+        }
+        self.cut(Reason::Shed);
     }
 
     /// The counters of its listener.

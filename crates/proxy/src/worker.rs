@@ -1,6 +1,7 @@
 //! One thread of the data plane: wait, sort events onto the ready list, step who is ready, free the dead.
 
 mod datagrams;
+mod relief;
 mod rounds;
 
 use std::io;
@@ -10,6 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use portcullis_core::limit::entrance::Client;
 use portcullis_core::outcome::{Reason, SessionId};
 use portcullis_core::snapshot::Snapshot;
 use portcullis_core::wheel::{Tick, Wheel};
@@ -70,6 +72,8 @@ pub(crate) struct Worker {
     spare: Spare,
     next_id: u64,
     stop: bool,
+    /// The slot up to which sessions were asked what is held for them.
+    asked_until: u32,
 }
 
 impl Worker {
@@ -100,6 +104,7 @@ impl Worker {
             spare: Spare::default(),
             next_id: u64::from(io.worker),
             stop: false,
+            asked_until: 0,
             io,
         })
     }
@@ -200,9 +205,14 @@ impl Worker {
         let admission = Arc::clone(&self.io.shared.admission);
         let stopped =
             door.take(|| admission.enter(), |socket, peer, permit| arrived.push((socket, peer, permit)));
-        for (socket, peer, permit) in arrived {
+        for (socket, peer, mut permit) in arrived {
             let (plan, meter) = (Arc::clone(&door.plan), Arc::clone(&door.meter));
             meter.cell(usize::from(self.io.worker)).accepted.add(1);
+            let client = Client { ip: peer.ip(), is_claimed: false };
+            if let Err(reason) = self.io.admit(&plan, client, &mut permit) {
+                self.io.turn_away(&meter, peer, reason);
+                continue; // the connection is closed by the drop
+            }
             let client = Leg::accepted(socket, &plan);
             let arrival = Arrival { client, peer, plan, snapshot: Arc::clone(&self.snapshot), meter, permit };
             match self.calmer_worker() {
@@ -464,6 +474,8 @@ impl Worker {
                 }
                 Command::Resume => self.resume_at = self.io.now,
                 Command::Visit { visit, answer } => (answer.0)(self.visit(&visit)),
+                Command::Expel(network) => self.expel(network),
+                Command::Relieve(step) => self.relieve(step),
                 Command::ShutDown => self.shut_down(),
             }
         }

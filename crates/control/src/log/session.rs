@@ -1,7 +1,7 @@
 //! The lines of a session: one at its start (debug), one at its end (info). Never a token or a key.
 
 use portcullis_core::outcome::Ended;
-use portcullis_proxy::Opened;
+use portcullis_proxy::{Opened, Refused};
 
 use super::entry::{Entry, Field};
 
@@ -34,5 +34,15 @@ impl From<&Opened> for Entry {
             .with_text("client", opened.client)
             .with_text("endpoint", opened.endpoint)
             .with_some("identity", opened.identity.as_deref().map(Field::from))
+    }
+}
+
+impl From<&Refused> for Entry {
+    /// Tells that a client was not let in.
+    fn from(refused: &Refused) -> Self {
+        Self::info("client refused")
+            .with("listener", refused.listener.as_str())
+            .with_text("client", refused.client)
+            .with("reason", refused.reason.label())
     }
 }

@@ -46,6 +46,11 @@ impl Caller {
         self.client
     }
 
+    /// Did somebody in between say who the client is?
+    pub(crate) fn is_told(&self) -> bool {
+        self.client != self.peer
+    }
+
     /// Where a proxy in front of us says that the client connected to.
     pub(crate) fn destination(&self) -> Option<SocketAddr> {
         self.destination

@@ -38,7 +38,7 @@ impl Flow {
             };
             self.heard |= count > 0;
             if self.is_bulk(count) && zero_copy && from.plain().is_some() && to.plain().is_some() {
-                self.path = Path::Splice { pipe: None, small: 0 };
+                self.path = Path::Splice { small: 0 };
                 return None;
             }
             if !more {

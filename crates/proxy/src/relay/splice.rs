@@ -15,7 +15,7 @@ impl Flow {
     /// One turn of splicing; `None` when the path was changed.
     pub(super) fn splice(&mut self, from: &mut Leg, to: &mut Leg, io: &mut Io) -> Option<Pumped> {
         let (Some(source), Some(target)) = (from.plain(), to.plain()) else { return self.demote(io) };
-        let Path::Splice { pipe: held, small } = &mut self.path else { return None };
+        let Self { path: Path::Splice { small }, pipe: held, .. } = self else { return None };
         if to.is_blocked() {
             return Some(Pumped::Blocked);
         }
@@ -83,7 +83,7 @@ impl Flow {
 
     /// Moves what the pipe holds to `to`, as far as there is room; nothing is read into it.
     pub(crate) fn empty_pipe(&mut self, to: &mut Leg) {
-        let (Path::Splice { pipe: Some(pipe), .. }, Some(target)) = (&mut self.path, to.plain()) else {
+        let (Some(pipe), Some(target)) = (&mut self.pipe, to.plain()) else {
             return;
         };
         while pipe.held() > 0 {

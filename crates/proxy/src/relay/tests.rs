@@ -14,7 +14,7 @@ use portcullis_sys::socket::{Listener, Tuning};
 
 use super::*;
 use crate::handle::Shared;
-use crate::io::{BUFFER, Clock};
+use crate::io::BUFFER;
 
 #[test]
 fn a_bulk_flow_without_a_pipe_keeps_to_its_turn() {
@@ -78,5 +78,5 @@ allow = ["127.0.0.0/8:*"]
     let read = |_: &std::path::Path| Err(ErrorKind::NotFound.into());
     let snapshot = Snapshot::build(config, Own::default(), &read, None).unwrap();
     let shared = Shared::new(Arc::new(snapshot), 1, 10).unwrap();
-    Io::new(0, Arc::new(shared), Clock::start()).unwrap()
+    Io::new(0, Arc::new(shared)).unwrap()
 }

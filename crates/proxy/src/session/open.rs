@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use portcullis_core::config::{ProxyHeader, Transport};
 use portcullis_core::endpoint::{Host, HostName};
+use portcullis_core::limit::entrance::Client;
 use portcullis_core::opening::{Action, DialError, Input, Opening, Terms};
 use portcullis_core::outcome::Reason;
 use portcullis_core::resolver::{Ask, Resolved, Target};
@@ -41,6 +42,10 @@ pub(super) struct Gate {
     host: Option<HostName>,
     /// Was an attempt made that may have failed?
     dialled: bool,
+    /// Is its client not known yet, and so not let in?
+    is_client_due: bool,
+    /// Why its client is not let in, where its key is known already: it is refused like any other key.
+    unwanted: Option<Reason>,
 }
 
 /// What an answer of the control plane is for.
@@ -53,7 +58,7 @@ enum Awaited {
 }
 
 impl Gate {
-    pub(super) fn new(plan: &ListenerPlan, peer: SocketAddr, now: Tick) -> Self {
+    pub(super) fn new(plan: &ListenerPlan, peer: SocketAddr, now: Tick, is_client_due: bool) -> Self {
         Self {
             machine: Opening::new(Terms::from(&plan.settings), now),
             caller: Caller::new(peer),
@@ -67,6 +72,8 @@ impl Gate {
             onward: Onward::default(),
             host: None,
             dialled: false,
+            is_client_due,
+            unwanted: None,
         }
     }
 
@@ -106,7 +113,20 @@ impl Session {
         if !gate.greeted {
             let opened = self.client.open(&mut gate.caller, &self.plan, io);
             // Who stands between may have said whose connection it is: from here on it is that client's.
+            let is_told = gate.caller.client() != self.client_address || matches!(opened, Opened::Ready(_));
             self.client_address = gate.caller.client();
+            if gate.is_client_due && is_told {
+                gate.is_client_due = false;
+                let has_key = matches!(opened, Opened::Ready(Some(_)));
+                if let Err(reason) = self.admit_client(io) {
+                    if !has_key {
+                        return self.over(reason);
+                    }
+                    if let Phase::Opening(gate) = &mut self.phase {
+                        gate.unwanted = Some(reason);
+                    }
+                }
+            }
             match opened {
                 Opened::NotYet => {}
                 Opened::Later => return Step::Again,
@@ -124,6 +144,17 @@ impl Session {
             return self.read_hello(io);
         }
         self.feed_due(io)
+    }
+
+    /// Lets in the client that somebody in between has told of. A proxy that speaks for itself, as for a check of
+    /// health, is nobody's client.
+    fn admit_client(&mut self, io: &mut Io) -> Result<(), Reason> {
+        let Phase::Opening(gate) = &self.phase else { return Ok(()) };
+        if !self.plan.settings.proxy_protocol.is_empty() && !gate.caller.is_told() {
+            return Ok(());
+        }
+        let client = Client { ip: self.client_address.ip(), is_claimed: false };
+        io.admit_client(&self.plan, client, &mut self.permit)
     }
 
     fn feed_due(&mut self, io: &mut Io) -> Step {
@@ -178,6 +209,9 @@ impl Session {
     /// Finds the target of a key; a signature waits for a turn that can afford it.
     fn resolve(&mut self, key: Option<Box<str>>, io: &mut Io) -> Step {
         let Phase::Opening(gate) = &mut self.phase else { return Step::Wait };
+        if let Some(reason) = gate.unwanted {
+            return self.feed(Input::Unresolved(reason), io);
+        }
         let plan = Arc::clone(&self.plan);
         if plan.route.resolver.is_expensive() {
             if io.expensive == 0 {

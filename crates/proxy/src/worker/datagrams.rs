@@ -4,6 +4,7 @@ use std::io;
 use std::mem;
 use std::sync::Arc;
 
+use portcullis_core::limit::entrance::Client;
 use portcullis_core::outcome::Reason;
 use portcullis_core::wire::kcp::crypt::Crypt;
 use portcullis_core::wire::kcp::roster::{Dropped, Verdict};
@@ -160,7 +161,11 @@ impl Worker {
         let Some(shard) = self.io.shards.get(seat.shard) else { return };
         let (plan, meter, terms) = (Arc::clone(&shard.plan), Arc::clone(&shard.meter), shard.terms.clone());
         let cell = meter.cell(usize::from(self.io.worker));
-        let Some(permit) = self.io.shared.admission.enter() else { return cell.kcp.full.add(1) };
+        let Some(mut permit) = self.io.shared.admission.enter() else { return cell.kcp.full.add(1) };
+        let client = Client { ip: seat.to.ip(), is_claimed: true };
+        if let Err(reason) = self.io.admit(&plan, client, &mut permit) {
+            return self.io.turn_away(&meter, seat.to, reason);
+        }
         let Ok(kcp) = Kcp::accepted(newcomer, &terms, seat, &mut self.io.dice) else { return };
         cell.accepted.add(1);
         let client = Leg::kcp(kcp);

@@ -272,3 +272,16 @@ fn hold_a_port() -> std::io::Result<(SocketAddr, (OwnedFd, UdpSocket))> {
     datagrams.connect((Ipv4Addr::LOCALHOST, 1))?;
     Ok((address, (stream, datagrams)))
 }
+
+/// An endpoint that sends as long as it is let.
+pub(crate) fn flood() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            thread::spawn(move || while stream.write_all(&[7; 1 << 16]).is_ok() {});
+        }
+    });
+    address
+}
