@@ -4,6 +4,7 @@
 //! [`Entry`] never waits: when the queue is full the line is dropped and counted, and the next line
 //! that is written says how many are missing. Owns no policy of what deserves a line.
 
+mod endpoint;
 mod entry;
 mod escape;
 mod file;

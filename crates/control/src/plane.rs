@@ -315,6 +315,9 @@ impl From<&Event> for Entry {
             Event::Bug { message } => {
                 Self::error("a defect of the gateway ended a session").with("panic", &**message)
             }
+            Event::Endpoint { upstream, endpoint, change, why } => {
+                Self::of_endpoint((upstream, endpoint), *change, why)
+            }
             Event::Degraded { what } => {
                 Self::warn("the kernel refused an option; traffic goes on").with("what", &**what)
             }

@@ -9,6 +9,7 @@
 //! Whatever happened, an endpoint that answers comes back by itself.
 
 pub mod agent;
+pub mod exchange;
 mod response;
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
@@ -107,6 +108,30 @@ pub enum Change {
     Stopped,
     /// Its agent lets it go on.
     Resumed,
+}
+
+impl Change {
+    /// What it was before, as the word for it.
+    #[must_use]
+    pub fn from(self) -> &'static str {
+        match self {
+            Self::Down | Self::Ejected(_) | Self::Stopped => "up",
+            Self::Up => "down",
+            Self::Returned => "ejected",
+            Self::Resumed => "stopped",
+        }
+    }
+
+    /// What it is from here on, as the word for it.
+    #[must_use]
+    pub fn to(self) -> &'static str {
+        match self {
+            Self::Up | Self::Returned | Self::Resumed => "up",
+            Self::Down => "down",
+            Self::Ejected(_) => "ejected",
+            Self::Stopped => "stopped",
+        }
+    }
 }
 
 impl Default for Fitness {

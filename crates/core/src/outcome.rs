@@ -74,6 +74,7 @@ reasons! {
     OverloadShare "overload-share" "Under pressure: its network has more than its share of the sessions.",
     Shed "shed" "Under pressure: the sessions for which most bytes were held had to end.",
     MaxAge "max-age" "It was as old as the listener's `max_age` lets it grow.",
+    EndpointDown "endpoint-down" "Its endpoint was found down (`on_down`).",
     Overload "overload" "A limit of this process was reached.",
     Drained "drained" "The node was draining.",
     Killed "killed" "An operator closed the session.",

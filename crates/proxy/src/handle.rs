@@ -8,7 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use ipnet::IpNet;
-use portcullis_core::endpoint::HostName;
+use portcullis_core::endpoint::{Endpoint, HostName};
+use portcullis_core::health::Change;
 use portcullis_core::limit::ban::{Ban, Bans, TooMany};
 use portcullis_core::limit::bucket::FailedDials;
 use portcullis_core::limit::network::canonical;
@@ -16,6 +17,7 @@ use portcullis_core::name::{ListenerName, UpstreamName};
 use portcullis_core::outcome::{Ended, Reason, SessionId};
 use portcullis_core::overload;
 use portcullis_core::snapshot::{ListenerPlan, Snapshot};
+use portcullis_core::upstream::EndpointState;
 use portcullis_core::wheel::Tick;
 use portcullis_sys::random;
 use portcullis_sys::wake::Wake;
@@ -114,6 +116,8 @@ pub(crate) enum Command {
         answer: Result<Vec<SocketAddr>, NameError>,
     },
     Adopt(Box<Arrival>),
+    /// That endpoint is down: its sessions are to be closed.
+    Desert(Arc<EndpointState>),
     Resume,
     Visit {
         visit: Visit,
@@ -228,6 +232,17 @@ pub enum Event {
     Bug {
         /// What the panic said.
         message: Box<str>,
+    },
+    /// An endpoint is fit for sessions, or is not any more.
+    Endpoint {
+        /// Of which upstream.
+        upstream: UpstreamName,
+        /// Which endpoint.
+        endpoint: Endpoint,
+        /// From what to what.
+        change: Change,
+        /// What has shown it; printable.
+        why: Box<str>,
     },
     /// A listener or socket option was refused by the kernel; traffic goes on without it.
     Degraded {

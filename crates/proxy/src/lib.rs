@@ -17,6 +17,7 @@ mod near;
 mod outlet;
 mod pool;
 mod post;
+mod probe;
 mod relay;
 mod ring;
 mod session;

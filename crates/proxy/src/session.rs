@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use portcullis_core::outcome::{Ended, Path, Reason, SessionId};
 use portcullis_core::snapshot::{ListenerPlan, Snapshot};
-use portcullis_core::upstream::Lease;
+use portcullis_core::upstream::{EndpointState, Lease};
 use portcullis_core::wheel::Tick;
 use portcullis_sys::epoll::Event;
 
@@ -28,7 +28,7 @@ use crate::leg::{Kcp, Leg};
 use crate::meter::Meter;
 use crate::relay::Flow;
 use close::{Parting, Resetting};
-pub(crate) use dial::{dial_tcp, onward, source};
+pub(crate) use dial::{dial_tcp, onward, source, why};
 use open::Gate;
 
 /// One client connection and all that serves it.
@@ -236,6 +236,11 @@ impl Session {
         let is_proven = self.talk().is_none_or(Kcp::is_proven);
         let heard = self.client.heard_at().unwrap_or(self.began);
         is_proven || self.up.bytes >= GROWN_BYTES || heard >= self.began.after(YOUNG)
+    }
+
+    /// Has it a lease on that very endpoint?
+    pub(crate) fn is_at(&self, endpoint: &Arc<EndpointState>) -> bool {
+        self.lease.as_ref().is_some_and(|lease| Arc::ptr_eq(lease.endpoint(), endpoint))
     }
 
     /// Was it ever open?

@@ -249,7 +249,7 @@ fn newcomers(terms: &Terms, shards: usize) -> Rate {
 }
 
 /// Are these one cipher with one key?
-fn open_each_other(one: &Crypt, other: &Crypt) -> bool {
+pub(crate) fn open_each_other(one: &Crypt, other: &Crypt) -> bool {
     let mut datagram = vec![0; one.overhead() + 16];
     one.seal(&mut datagram, [0; 16]);
     other.open(&mut datagram).is_some_and(|plain| *plain == [0; 16]) && one.cipher() == other.cipher()

@@ -1,6 +1,7 @@
 //! One thread of the data plane: wait, sort events onto the ready list, step who is ready, free the dead.
 
 mod datagrams;
+mod desertion;
 mod relief;
 mod rounds;
 
@@ -24,9 +25,11 @@ use crate::io::Io;
 use crate::leg::Leg;
 use crate::line::Line;
 use crate::pool::{self, is_seat};
+use crate::probe::{self, Probes};
 use crate::ring::Lent;
 use crate::session::{Arrival, Session, Side, Step};
 use crate::tenants::{Tenant, Tenants, slot};
+use desertion::Desertion;
 
 /// The token of the mailbox; door `n` is `DOORS - n`. No session's slot number comes near.
 const MAILBOX: u64 = u64::MAX;
@@ -35,6 +38,9 @@ const LOWEST_DOOR: u64 = u64::MAX - 65_536;
 /// Datagram port `n` is `PORTS - n`.
 const PORTS: u64 = LOWEST_DOOR - 1;
 const LOWEST_PORT: u64 = PORTS - 65_536;
+/// Probe `n` is `PROBES - n`.
+const PROBES: u64 = LOWEST_PORT - 1;
+const LOWEST_PROBE: u64 = PROBES - probe::PROBES as u64;
 /// How long accepting rests when no file was left and none of our own sessions ends before.
 const PAUSE: Duration = Duration::from_millis(100);
 /// So many timer entries of sessions that are gone are left alone.
@@ -66,6 +72,10 @@ pub(crate) struct Worker {
     closing: Vec<Arc<Door>>,
     /// Orders to close that are carried out once they are empty.
     orders: u32,
+    /// Which endpoints this worker asks how they are.
+    probes: Probes,
+    /// Endpoints that are down and whose sessions are being closed.
+    deserting: Vec<Desertion>,
     hello_maximum: usize,
     resume_at: Tick,
     told_pause: bool,
@@ -98,6 +108,8 @@ impl Worker {
             snapshot,
             closing: Vec::new(),
             orders: 0,
+            probes: Probes::default(),
+            deserting: Vec::new(),
             hello_maximum,
             resume_at: Tick::NEVER,
             told_pause: false,
@@ -133,6 +145,10 @@ impl Worker {
                 self.listen_to(port)?;
             }
             self.empty_closed_doors()?;
+            self.probes.turn(&mut self.io);
+            if self.io.now >= self.next_desertion() {
+                self.close_deserters();
+            }
             self.step_ready();
             if self.io.now >= self.io.pools.poll_timeout() {
                 pool::tend(&mut self.io);
@@ -154,6 +170,7 @@ impl Worker {
         }
         let next = self.wheel.next().unwrap_or(Tick::NEVER).min(self.resume_at);
         let next = next.min(self.io.pools.poll_timeout());
+        let next = next.min(self.probes.poll_timeout()).min(self.next_desertion());
         (next != Tick::NEVER).then(|| self.io.clock.until(next))
     }
 
@@ -170,6 +187,10 @@ impl Worker {
             }
             seat if is_seat(seat) => {
                 pool::handle_event(&mut self.io, event);
+                Ok(())
+            }
+            probe if probe >= LOWEST_PROBE => {
+                self.probes.note(PROBES - probe, event);
                 Ok(())
             }
             token => {
@@ -449,6 +470,7 @@ impl Worker {
                     self.io.shards.apply(&self.io.poller, PORTS, worker, &service)?;
                     let limits = &service.snapshot.config.limits;
                     self.io.failed_dials = shared.failed_dials(limits.failed_dials_per_minute);
+                    self.probes.apply(&service.snapshot, PROBES, &mut self.io);
                     self.snapshot = service.snapshot;
                     pool::apply(&mut self.io, &self.snapshot);
                     self.closing.extend(gone);
@@ -468,10 +490,14 @@ impl Worker {
                 Command::Answer { asked, answer } if is_seat(asked.token) => {
                     pool::handle_answer(&mut self.io, asked.token, &answer.unwrap_or_default());
                 }
+                Command::Answer { asked, answer } if asked.token >= LOWEST_PROBE => {
+                    self.probes.answer(PROBES - asked.token, asked.serial, answer);
+                }
                 Command::Answer { asked, answer } => {
                     self.guarded(asked.token, |session, io| session.answer(asked.serial, answer, io));
                     self.wake(asked.token);
                 }
+                Command::Desert(endpoint) => self.desert(endpoint),
                 Command::Resume => self.resume_at = self.io.now,
                 Command::Visit { visit, answer } => (answer.0)(self.visit(&visit)),
                 Command::Expel(network) => self.expel(network),

@@ -24,6 +24,28 @@ pub struct Said {
     pub reason: Box<str>,
 }
 
+/// A line in the making. Memory: at most [`MAX_LINE`] bytes.
+#[derive(Clone, Debug, Default)]
+pub struct Line {
+    seen: Vec<u8>,
+}
+
+impl Line {
+    /// Takes what arrived; `Some` once the line is whole, or as long as one may be.
+    pub fn handle_bytes(&mut self, bytes: &[u8]) -> Option<Said> {
+        let room = MAX_LINE - self.seen.len().min(MAX_LINE);
+        self.seen.extend_from_slice(bytes.get(..room).unwrap_or(bytes));
+        let is_whole = self.seen.iter().any(|byte| matches!(byte, b'\r' | b'\n'));
+        (is_whole || self.seen.len() >= MAX_LINE).then(|| read(&self.seen))
+    }
+
+    /// The agent has ended the connection: what it said until then is its line.
+    #[must_use]
+    pub fn handle_end(&self) -> Said {
+        read(&self.seen)
+    }
+}
+
 /// Reads a line; whatever is no word of the protocol is passed over, as HAProxy does.
 #[must_use]
 pub fn read(line: &[u8]) -> Said {
@@ -105,6 +127,23 @@ mod tests {
         for (line, want) in rows {
             assert_eq!(read(line), want, "{}", line.escape_ascii());
         }
+    }
+
+    #[test]
+    fn an_agents_line_is_whole_with_its_end_however_it_is_cut() {
+        let wire = b"up 75%\nrest";
+        for cut in 0..wire.len() {
+            let mut line = Line::default();
+            let (first, second) = wire.split_at(cut);
+            let said = line.handle_bytes(first).or_else(|| line.handle_bytes(second));
+            assert_eq!(said, Some(read(wire)), "cut at {cut}");
+        }
+        let mut line = Line::default();
+        assert_eq!(line.handle_bytes(b"drain"), None);
+        assert_eq!(line.handle_end(), read(b"drain"));
+        let mut endless = Line::default();
+        let told = (0..).find(|_| endless.handle_bytes(&[b'x'; 100]).is_some());
+        assert_eq!(told, Some(10), "1,024 bytes are enough");
     }
 
     #[test]

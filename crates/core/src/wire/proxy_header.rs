@@ -12,6 +12,9 @@ use std::net::SocketAddr;
 pub use v1::MAX_LINE;
 pub use v2::{Header, IDENTITY, MAX_HEADER, MAX_IDENTITY};
 
+/// The header of a connection of our own, on which nobody is relayed: a health probe (section 2.2, `LOCAL`).
+pub const LOCAL: [u8; 16] = *b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0";
+
 /// Reads one header, however it is cut.
 ///
 /// Memory: nothing while nothing arrived; then what was received, at most [`MAX_HEADER`] bytes.

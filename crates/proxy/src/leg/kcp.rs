@@ -175,6 +175,16 @@ impl Kcp {
         self.talk.is_proven()
     }
 
+    /// Is an endpoint's side open: has it answered, where it is asked to?
+    pub(crate) fn is_open(&self) -> bool {
+        !self.probe || self.talk.is_answered()
+    }
+
+    /// Is an endpoint of this kind expected to answer the question whether it is there?
+    pub(crate) fn answers(&self) -> bool {
+        self.probe
+    }
+
     /// Is it sealed with that very cipher?
     pub(crate) fn speaks(&self, crypt: &Arc<Crypt>) -> bool {
         Arc::ptr_eq(&self.crypt, crypt)
@@ -245,7 +255,7 @@ impl Kcp {
         {
             return Err(error);
         }
-        Ok(!self.probe || self.talk.is_answered())
+        Ok(self.is_open())
     }
 
     /// Takes what came on a socket of its own; true: there may be more.

@@ -112,7 +112,7 @@ pub(crate) fn dial_tcp(
 }
 
 /// What a failed connection is to the opening.
-pub(super) fn why(error: &io::Error) -> DialError {
+pub(crate) fn why(error: &io::Error) -> DialError {
     match error.kind() {
         io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset => DialError::Refused,
         io::ErrorKind::TimedOut => DialError::Timeout,
