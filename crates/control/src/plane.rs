@@ -21,7 +21,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
-use crate::admin::{self, AdminSocket, Facts};
+use crate::admin::{self, AdminSocket, Facts, Orders, Reload};
 use crate::export::Traffic;
 use crate::log::{Entry, Log};
 use crate::resolve::{Answer, Counters, Lookup, LookupError, Resolver};
@@ -46,6 +46,8 @@ pub struct Parts {
     pub dns: Dns,
     /// The admin listener; `None` = there is none.
     pub admin: Option<AdminSocket>,
+    /// Where operators' wishes for a reload go.
+    pub reload: mpsc::Sender<Reload>,
 }
 
 /// A change of what the control plane does.
@@ -200,7 +202,7 @@ impl Desk {
     }
 
     fn new(parts: Parts) -> io::Result<Self> {
-        let Parts { proxy, log, status, dns, admin } = parts;
+        let Parts { proxy, log, status, dns, admin, reload } = parts;
         let counters = Arc::new(Counters::default());
         // Differs between nodes and starts, and need not be secret.
         let seed =
@@ -208,7 +210,15 @@ impl Desk {
         let (resolver, warning) = Resolver::new(&dns, Arc::clone(&counters), seed);
         let counted = proxy.clone();
         let traffic = Arc::new(move || Traffic::from(counted.counts()));
-        let facts = Facts { status, dns: counters, log: log.clone(), traffic };
+        let facts = Facts {
+            status,
+            dns: counters,
+            log: log.clone(),
+            traffic,
+            proxy: proxy.clone(),
+            orders: Arc::new(Orders::default()),
+            reload,
+        };
         let mut desk = Self {
             proxy,
             log,

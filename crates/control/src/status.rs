@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Instant, SystemTime};
 
+use portcullis_core::config::AdminBind;
 use portcullis_core::name::ListenerName;
 
 /// Is the gateway to be sent clients?
@@ -67,12 +68,14 @@ pub struct Certificates {
 pub struct InForce {
     /// Its file.
     pub file: PathBuf,
+    /// Every value in force as TOML, with `***` in place of secrets.
+    pub effective: Arc<str>,
     /// Tells whether two nodes run the same text; says nothing about it.
     pub hash: u32,
     /// Where clients connect, with real ports.
     pub listeners: Vec<(ListenerName, SocketAddr)>,
     /// Where the admin listener is; `None` = there is none.
-    pub admin: Option<SocketAddr>,
+    pub admin: Option<AdminBind>,
     /// The most sessions at a time.
     pub session_maximum: u32,
 }
@@ -85,7 +88,7 @@ impl InForce {
         for (name, addr) in &self.listeners {
             listeners.entry(name.as_str()).or_default().push(addr.to_string());
         }
-        let admin = self.admin.map(|addr| addr.to_string());
+        let admin = self.admin.as_ref().map(ToString::to_string);
         format!("{}\n", serde_json::json!({ "admin": admin, "listeners": listeners }))
     }
 }
@@ -216,8 +219,14 @@ mod tests {
 
     #[test]
     fn draining_is_for_good() {
-        let in_force =
-            InForce { file: PathBuf::new(), hash: 0, listeners: Vec::new(), admin: None, session_maximum: 1 };
+        let in_force = InForce {
+            file: PathBuf::new(),
+            effective: "".into(),
+            hash: 0,
+            listeners: Vec::new(),
+            admin: None,
+            session_maximum: 1,
+        };
         let status = Status::new(in_force);
         assert_eq!(status.readiness(), Readiness::Starting);
         status.become_ready();
@@ -231,8 +240,14 @@ mod tests {
     fn addresses_are_told_by_listener() {
         let addr = |port| SocketAddr::from(([127, 0, 0, 1], port));
         let listeners = vec![("b".into(), addr(1)), ("a".into(), addr(2)), ("b".into(), addr(3))];
-        let in_force =
-            InForce { file: PathBuf::new(), hash: 0, listeners, admin: Some(addr(4)), session_maximum: 1 };
+        let in_force = InForce {
+            file: PathBuf::new(),
+            effective: "".into(),
+            hash: 0,
+            listeners,
+            admin: Some(AdminBind::Tcp(addr(4))),
+            session_maximum: 1,
+        };
         assert_eq!(
             in_force.addresses(),
             "{\"admin\":\"127.0.0.1:4\",\"listeners\":{\"a\":[\"127.0.0.1:2\"],\"b\":[\"127.0.0.1:1\",\"127.0.0.1:3\"]}}\n"

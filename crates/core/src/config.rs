@@ -16,6 +16,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+mod admin;
 mod bind;
 mod dial;
 mod error;
@@ -45,6 +46,7 @@ mod upstream;
 mod write;
 mod ws;
 
+pub use admin::{Admin, AdminBind};
 pub use dial::{Dial, DialTls, DialWs, ProxyHeader, Transport};
 pub use error::{ConfigError, ConfigErrors};
 pub use frames::{Dispatch, FrameCodec, FrameTypes, Frames, Heartbeat, OnLimit, TypeBytes};
@@ -183,15 +185,6 @@ pub struct Dns {
     pub servers: Vec<SocketAddr>,
     /// How long one look-up may take in all.
     pub timeout: Duration,
-}
-
-/// The admin listener.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Admin {
-    /// Where it listens.
-    pub bind: SocketAddr,
-    /// The bearer token's file, made with mode 0600 at first start.
-    pub token_file: PathBuf,
 }
 
 /// Limits of the process.

@@ -7,19 +7,21 @@ use std::sync::Arc;
 use std::thread::available_parallelism;
 use std::time::Duration;
 
-use portcullis_control::admin::{AdminError, AdminSocket};
+use portcullis_control::admin::{AdminError, AdminSocket, Reload, ReloadErrors};
 use portcullis_control::capacity::{self, Needs};
 use portcullis_control::log::{Entry, Log, LogThread};
 use portcullis_control::plane::{self, Change, Control};
 use portcullis_control::status::{InForce, Status, fingerprint};
-use portcullis_core::config::{Config, Workers};
+use portcullis_core::config::{self, Config, Workers};
 use portcullis_core::resolver::Own;
 use portcullis_core::snapshot::Snapshot;
 use portcullis_proxy::{ProxyHandle, Running, Sockets};
 use portcullis_sys::{interfaces, limits};
 
+use tokio::sync::mpsc;
+
 use crate::certificates;
-use crate::config_file::ConfigFile;
+use crate::config_file::{self, ConfigFile};
 use crate::exit::{Exit, Refused, told};
 use crate::files::Files;
 
@@ -41,6 +43,8 @@ pub(crate) struct Node {
     pub(crate) status: Arc<Status>,
     /// The configuration in force.
     pub(crate) config: Arc<Config>,
+    /// Operators who ask for a reload.
+    pub(crate) reloads: mpsc::Receiver<Reload>,
     file: PathBuf,
     files: Files,
     sockets: Sockets,
@@ -76,10 +80,21 @@ impl Node {
         let on_stderr = source.config.log.error_file.is_none() && source.config.log.info_file.is_none();
         match Parts::start(source, &log) {
             Ok((parts, running)) => {
-                let Parts { proxy, control, status, prepared } = parts;
+                let Parts { proxy, control, status, reloads, prepared } = parts;
                 let Prepared { config, files, sockets, admin, .. } = prepared;
-                let node =
-                    Self { proxy, control, log, log_thread, status, config, file, files, sockets, admin };
+                let node = Self {
+                    proxy,
+                    control,
+                    log,
+                    log_thread,
+                    status,
+                    config,
+                    reloads,
+                    file,
+                    files,
+                    sockets,
+                    admin,
+                };
                 Ok((node, running))
             }
             Err(refused) => {
@@ -93,10 +108,13 @@ impl Node {
         }
     }
 
-    /// Takes the file anew: all of it, or nothing.
-    pub(crate) async fn reload(&mut self) {
+    /// Takes the file anew: all of it, or nothing, and then it says why.
+    pub(crate) async fn reload(&mut self) -> Result<(), ReloadErrors> {
         match self.prepare_reload() {
-            Ok(prepared) => self.apply(prepared).await,
+            Ok(prepared) => {
+                self.apply(prepared).await;
+                Ok(())
+            }
             Err(refused) => {
                 for error in &refused.errors {
                     self.log.tell(refusal("the new configuration is refused", error));
@@ -105,7 +123,9 @@ impl Node {
                 self.log.tell(count.with("errors", refused.errors.len() as u64));
                 // Without the lines of the file: they may hold what is not for those who read the status.
                 let first = |error: &String| error.lines().next().unwrap_or_default().to_owned();
-                self.status.refused(refused.errors.iter().map(first).collect());
+                let errors: ReloadErrors = refused.errors.iter().map(first).collect();
+                self.status.refused(errors.clone());
+                Err(errors)
             }
         }
     }
@@ -178,6 +198,7 @@ struct Parts {
     proxy: ProxyHandle,
     control: Control,
     status: Arc<Status>,
+    reloads: mpsc::Receiver<Reload>,
     prepared: Prepared,
 }
 
@@ -198,21 +219,26 @@ impl Parts {
         let (snapshot, sockets) = (Arc::clone(&prepared.snapshot), prepared.sockets.clone());
         let parts = portcullis_proxy::Parts { snapshot, sockets, workers, sessions: maximum };
         let (proxy, running) = portcullis_proxy::start(parts).map_err(system)?;
+        let (reload, reloads) = mpsc::channel(1);
         let parts = plane::Parts {
             proxy: proxy.clone(),
             log: log.clone(),
             status: Arc::clone(&status),
             dns: prepared.config.dns.clone(),
             admin: prepared.admin.clone(),
+            reload,
         };
         let control = Control::start(parts).map_err(system)?;
-        Ok((Self { proxy, control, status, prepared }, running))
+        Ok((Self { proxy, control, status, reloads, prepared }, running))
     }
 }
 
 /// Has everything `source` asks for: every error of every step is told together.
 fn prepare(source: ConfigFile, before: &Before<'_>, maximum: u32) -> Result<Prepared, Refused> {
     let ConfigFile { path, text, config } = source;
+    // What was read can be shown; should it not, the rest need not fail for that.
+    let effective = config::effective(&text, &path.display().to_string(), &config_file::variable);
+    let effective = effective.unwrap_or_default().into();
     let config = Arc::new(config);
     let files = Files::default();
     let (mut unbound, mut wrong) = (Vec::new(), Vec::new());
@@ -235,9 +261,10 @@ fn prepare(source: ConfigFile, before: &Before<'_>, maximum: u32) -> Result<Prep
         (Some(sockets), Ok(admin), Some(snapshot)) => {
             let in_force = InForce {
                 file: path,
+                effective,
                 hash: fingerprint(&text),
                 listeners,
-                admin: admin.as_ref().map(AdminSocket::addr),
+                admin: admin.as_ref().map(|admin| admin.place().clone()),
                 session_maximum: maximum,
             };
             Ok(Prepared { config, snapshot: Arc::new(snapshot), files, sockets, admin, in_force })
@@ -264,8 +291,8 @@ fn own(
     listeners: &[(portcullis_core::name::ListenerName, std::net::SocketAddr)],
     admin: Option<&AdminSocket>,
 ) -> io::Result<Own> {
-    let listening =
-        listeners.iter().map(|(_, address)| *address).chain(admin.map(AdminSocket::addr)).collect();
+    let admin = admin.and_then(|admin| admin.place().tcp());
+    let listening = listeners.iter().map(|(_, address)| *address).chain(admin).collect();
     Ok(Own { listening, local: interfaces::addresses()? })
 }
 

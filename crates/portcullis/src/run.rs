@@ -54,7 +54,7 @@ fn announce(node: &Node, args: &cli::Run) {
             .tell(Entry::info("listening").with("listener", listener.as_str()).with_text("address", address));
     }
     node.status.become_ready();
-    let admin = in_force.admin.map(|admin| admin.to_string());
+    let admin = in_force.admin.as_ref().map(ToString::to_string);
     let ready = Entry::info("ready").with("version", env!("CARGO_PKG_VERSION"));
     node.log.tell(ready.with("session_maximum", in_force.session_maximum).with_some("admin", admin));
     // Nobody may be reading.
@@ -71,7 +71,8 @@ fn announce(node: &Node, args: &cli::Run) {
 fn banner(in_force: &InForce) -> String {
     let listeners: Vec<_> =
         in_force.listeners.iter().map(|(listener, address)| format!("{listener} on {address}")).collect();
-    let admin = in_force.admin.map_or_else(|| "no admin".into(), |admin| format!("admin on {admin}"));
+    let admin =
+        in_force.admin.as_ref().map_or_else(|| "no admin".into(), |admin| format!("admin on {admin}"));
     let (version, maximum) = (env!("CARGO_PKG_VERSION"), in_force.session_maximum);
     format!("portcullis {version} is ready: {}; {admin}; at most {maximum} sessions\n", listeners.join(", "))
 }
@@ -108,10 +109,16 @@ pub(crate) async fn serve(node: &mut Node, signals: &mut Signals, workers: &Runn
     loop {
         tokio::select! {
             wish = signals.next() => match wish {
-                Wish::Reload => node.reload().await,
+                // The log and the status say how it went.
+                Wish::Reload => drop(node.reload().await),
                 Wish::ReopenLogs => node.log.reopen(),
                 Wish::End => return Serve::Drain,
             },
+            Some(asked) = node.reloads.recv() => {
+                let done = node.reload().await;
+                // Whoever asked may have gone.
+                let _unheard = asked.send(done);
+            }
             _ = looks.tick() => node.renew_certificates(),
             () = failed(workers) => return Serve::Failed,
         }

@@ -1,4 +1,4 @@
-//! The bearer token: 32 random bytes in a file of mode 0600, made at first start.
+//! The bearer tokens: 32 random bytes each in a file of mode 0600, made at first start.
 
 use std::fs::{self, File, OpenOptions};
 use std::hint::black_box;
@@ -7,6 +7,7 @@ use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use axum::http::{HeaderMap, header};
+use portcullis_core::config;
 
 /// The shortest token that is taken from a file, in characters: 16 random bytes in hexadecimal.
 const SHORTEST: usize = 32;
@@ -49,6 +50,49 @@ pub enum TokenError {
         /// The token file.
         file: PathBuf,
     },
+}
+
+/// What a token allows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Role {
+    /// To look.
+    Read,
+    /// To look, and to change what can be changed.
+    Operate,
+}
+
+impl Role {
+    pub(super) fn label(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Operate => "operate",
+        }
+    }
+}
+
+/// The tokens of a listener.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Keys {
+    operate: Token,
+    read: Option<Token>,
+}
+
+impl Keys {
+    /// Reads the tokens of `config`, or makes them.
+    pub(super) fn read_or_make(config: &config::Admin) -> Result<Self, TokenError> {
+        let operate = Token::read_or_make(&config.token_file)?;
+        let read = config.read_token_file.as_deref().map(Token::read_or_make).transpose()?;
+        Ok(Self { operate, read })
+    }
+
+    /// What a request may do by the token it carries.
+    pub(super) fn role(&self, headers: &HeaderMap) -> Option<Role> {
+        let may_read = self.read.as_ref().is_some_and(|token| token.is_in(headers));
+        match self.operate.is_in(headers) {
+            true => Some(Role::Operate),
+            false => may_read.then_some(Role::Read),
+        }
+    }
 }
 
 /// What an operator must know.

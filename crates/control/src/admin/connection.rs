@@ -7,9 +7,10 @@ use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
+
+use super::socket::Stream;
 
 /// How long a client may take over the head of a request.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
@@ -34,7 +35,7 @@ async fn stopped(stop: &mut watch::Receiver<()>) {
 }
 
 /// Serves the requests of one connection; none that begins later than 5 s after the sender of `stop` is gone.
-pub(super) async fn serve(stream: TcpStream, router: Router, mut stop: watch::Receiver<()>) {
+pub(super) async fn serve(stream: Box<dyn Stream>, router: Router, mut stop: watch::Receiver<()>) {
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)

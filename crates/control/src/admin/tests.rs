@@ -3,29 +3,44 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 use std::fs;
+use std::net::SocketAddr;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use portcullis_core::config::{LogFormat, LogLevel, Rotate};
+use portcullis_core::config::{self, AdminBind, Config, LogFormat, LogLevel, Rotate};
+use portcullis_core::resolver::Own;
+use portcullis_core::snapshot::Snapshot;
+use portcullis_proxy::{Parts, Running, Sockets};
+use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
 
 use super::*;
-use crate::status::InForce;
+use crate::status::{InForce, Status};
+
+mod api;
 
 /// A served admin listener in a folder of its own.
 struct World {
     addr: SocketAddr,
     token: String,
+    read_token: String,
     status: Arc<Status>,
     folder: PathBuf,
     stop: Option<watch::Sender<()>>,
     serving: JoinSet<()>,
+    proxy: ProxyHandle,
+    running: Option<Running>,
+    reloads: mpsc::Receiver<Reload>,
 }
 
 impl Drop for World {
     fn drop(&mut self) {
+        self.proxy.shut_down();
+        if let Some(running) = self.running.take() {
+            let _panicked = running.join();
+        }
         let _already_gone = fs::remove_dir_all(&self.folder);
     }
 }
@@ -41,34 +56,49 @@ fn folder() -> PathBuf {
 impl World {
     fn start() -> Self {
         let folder = folder();
-        let token_file = folder.join("state/admin.token");
-        let config = config::Admin { bind: "127.0.0.1:0".parse().unwrap(), token_file: token_file.clone() };
-        let socket = AdminSocket::bind(&config, None).unwrap();
-        let token = fs::read_to_string(&token_file).unwrap().trim().to_owned();
-        let listeners = vec![("game-tcp".into(), "127.0.0.1:7082".parse().unwrap())];
-        let in_force =
-            InForce { file: "/etc/p.toml".into(), hash: 7, listeners, admin: None, session_maximum: 500 };
-        let status = Arc::new(Status::new(in_force));
-        let rotate = Rotate { max_size: 1 << 20, max_age: Duration::MAX, keep: 1 };
-        let quiet = config::Log {
-            format: LogFormat::Text,
-            level: LogLevel::Error,
-            info_file: None,
-            error_file: None,
-            rotate,
+        let config = config::Admin {
+            bind: "127.0.0.1:0".parse().unwrap(),
+            token_file: folder.join("state/admin.token"),
+            read_token_file: Some(folder.join("state/read.token")),
         };
-        let (log, _thread) = Log::start(&quiet).unwrap();
+        let socket = AdminSocket::bind(&config, None).unwrap();
+        let token = |name: &str| fs::read_to_string(folder.join(name)).unwrap().trim().to_owned();
+        let (operate, read) = (token("state/admin.token"), token("state/read.token"));
+        let status = Arc::new(Status::new(InForce {
+            file: "/etc/p.toml".into(),
+            effective: "workers = 1\n".into(),
+            hash: 7,
+            listeners: vec![("game-tcp".into(), "127.0.0.1:7082".parse().unwrap())],
+            admin: None,
+            session_maximum: 500,
+        }));
+        let (proxy, running) = data_plane();
+        let (reload, reloads) = mpsc::channel(1);
         let facts = Facts {
             status: Arc::clone(&status),
             dns: Arc::default(),
-            log,
+            log: log(&folder),
             traffic: Arc::new(Traffic::default),
+            proxy: proxy.clone(),
+            orders: Arc::default(),
+            reload,
         };
-        let addr = socket.addr();
+        let addr = socket.place().tcp().unwrap();
         let mut serving = JoinSet::new();
         let (stop, stopped) = watch::channel(());
         serving.spawn(serve(socket, facts, stopped).unwrap());
-        Self { addr, token, status, folder, stop: Some(stop), serving }
+        Self {
+            addr,
+            token: operate,
+            read_token: read,
+            status,
+            folder,
+            stop: Some(stop),
+            serving,
+            proxy,
+            running: Some(running),
+            reloads,
+        }
     }
 
     /// Sends `request` and returns everything that comes until the end.
@@ -82,14 +112,47 @@ impl World {
     }
 
     async fn get(&self, path: &str, extra: &str) -> (u16, String) {
-        let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{extra}\r\n");
-        let answer = self.send(&request).await;
+        self.ask("GET", path, extra, "").await
+    }
+
+    async fn ask(&self, method: &str, path: &str, extra: &str, body: &str) -> (u16, String) {
+        let length =
+            if body.is_empty() { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
+        let head = format!("{method} {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{length}{extra}\r\n");
+        let answer = self.send(&format!("{head}{body}")).await;
         let (head, body) = answer.split_once("\r\n\r\n").expect(&answer);
         assert!(head.contains("cache-control: no-store"), "{head}");
         assert!(!head.to_lowercase().contains("access-control"), "{head}");
-        assert!(!answer.contains(&self.token), "the token is in no answer");
+        let secret = [&self.token, &self.read_token].iter().any(|token| answer.contains(token.as_str()));
+        assert!(!secret, "a token is in no answer");
         (head[9..12].parse().unwrap(), body.to_owned())
     }
+}
+
+/// A log of everything in `folder`.
+fn log(folder: &std::path::Path) -> Log {
+    let rotate = Rotate { max_size: 1 << 20, max_age: Duration::MAX, keep: 1 };
+    let (log, _thread) = Log::start(&config::Log {
+        format: LogFormat::Text,
+        level: LogLevel::Info,
+        info_file: Some(folder.join("info.log")),
+        error_file: None,
+        rotate,
+    })
+    .unwrap();
+    log
+}
+
+/// Two workers without a listener, and an upstream `lobby` of two endpoints.
+fn data_plane() -> (ProxyHandle, Running) {
+    let text = "[[listener]]\nname = \"in\"\nprotocol = \"tcp\"\nbind = [\"127.0.0.1:0\"]\nhello = \"none\"\n\
+                route = \"out\"\n[route.out]\nresolver = \"upstream\"\nupstreams = [\"lobby\"]\n\
+                [upstream.lobby]\nprotocol = \"tcp\"\n\
+                endpoints = [{ address = \"10.0.0.1:7000\", weight = 3 }, { address = \"[fd00::1]:7000\" }]\n";
+    let config = Arc::new(Config::parse(text, "test.toml", &|_| None).unwrap());
+    let read = |_: &std::path::Path| Err(io::ErrorKind::NotFound.into());
+    let snapshot = Arc::new(Snapshot::build(config, Own::default(), &read, None).unwrap());
+    portcullis_proxy::start(Parts { snapshot, sockets: Sockets::none(2), workers: 2, sessions: 500 }).unwrap()
 }
 
 #[tokio::test]
@@ -128,8 +191,7 @@ async fn a24_the_status_needs_the_token_and_nothing_else_is_there() {
         let want = if path.starts_with("/metrics") { 200 } else { 404 };
         assert_eq!(world.get(path, &bearer).await.0, want, "{path}");
     }
-    let status: serde_json::Value =
-        serde_json::from_str(&world.get("/api/v1/status", &bearer).await.1).unwrap();
+    let status: Value = serde_json::from_str(&world.get("/api/v1/status", &bearer).await.1).unwrap();
     assert_eq!(status["listeners"][0], json!({ "name": "game-tcp", "address": "127.0.0.1:7082" }));
     assert_eq!((&status["readiness"], &status["sessions"]), (&json!("starting"), &json!(0)));
     assert_eq!(status["config"], json!({ "file": "/etc/p.toml", "hash": "00000007" }));
@@ -207,9 +269,10 @@ fn a_token_file_that_is_not_safe_is_refused_with_what_to_do() {
 
 #[test]
 fn an_address_that_is_taken_is_told_and_leaves_no_token() {
-    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let token_file = folder().join("admin.token");
-    let config = config::Admin { bind: taken.local_addr().unwrap(), token_file: token_file.clone() };
+    let bind = AdminBind::Tcp(taken.local_addr().unwrap());
+    let config = config::Admin { bind, token_file: token_file.clone(), read_token_file: None };
     let error = AdminSocket::bind(&config, None).unwrap_err();
     assert!(error.to_string().contains("set another `bind`"), "{error}");
     assert!(!token_file.exists());
@@ -218,13 +281,16 @@ fn an_address_that_is_taken_is_told_and_leaves_no_token() {
 #[test]
 fn a_socket_is_shared_with_the_one_before_and_differs_by_its_token() {
     let folder = folder();
-    let config =
-        |file: &str| config::Admin { bind: "127.0.0.1:0".parse().unwrap(), token_file: folder.join(file) };
+    let config = |file: &str| config::Admin {
+        bind: "127.0.0.1:0".parse().unwrap(),
+        token_file: folder.join(file),
+        read_token_file: None,
+    };
     let first = AdminSocket::bind(&config("one"), None).unwrap();
     let same = AdminSocket::bind(&config("one"), Some(&first)).unwrap();
     let other = AdminSocket::bind(&config("two"), Some(&first)).unwrap();
-    assert!(same == first && same.addr() == first.addr());
-    assert!(other != first && other.addr() == first.addr());
+    assert!(same == first && same.place() == first.place());
+    assert!(other != first && other.place() == first.place());
     fs::remove_dir_all(folder).unwrap();
 }
 
@@ -241,4 +307,35 @@ async fn a_stopped_listener_gives_the_answer_that_is_waited_for_and_takes_nobody
     stream.read_to_string(&mut rest).await.unwrap();
     tokio::time::timeout(Duration::from_secs(10), world.serving.join_next()).await.unwrap();
     assert!(TcpStream::connect(world.addr).await.is_err());
+}
+
+#[tokio::test]
+async fn a24_a_unix_socket_is_its_users_alone_and_leaves_with_its_listener() {
+    let folder = folder();
+    let path = folder.join("run/admin.sock");
+    let config = config::Admin {
+        bind: AdminBind::Unix(path.clone()),
+        token_file: folder.join("token"),
+        read_token_file: None,
+    };
+    let socket = AdminSocket::bind(&config, None).unwrap();
+    assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
+    assert_eq!(fs::read_dir(folder.join("run")).unwrap().count(), 1, "nothing else is left there");
+    assert!(AdminSocket::bind(&config, None).is_err(), "somebody listens there");
+    let door = socket.open().unwrap();
+    let (_client, accepted) = tokio::join!(UnixStream::connect(&path), door.accept());
+    assert!(accepted.unwrap().1.is_near());
+    drop((door, socket));
+    assert!(!path.exists());
+
+    // What one that was killed leaves behind is replaced; a file of another kind is not.
+    drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+    let replaced = AdminSocket::bind(&config, None).unwrap();
+    assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
+    drop(replaced);
+    fs::write(&path, "a file").unwrap();
+    let error = AdminSocket::bind(&config, None).unwrap_err();
+    assert!(error.to_string().contains("unix:"), "{error}");
+    assert_eq!(fs::read_to_string(&path).unwrap(), "a file");
+    fs::remove_dir_all(folder).unwrap();
 }

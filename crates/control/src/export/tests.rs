@@ -15,6 +15,7 @@ use crate::status::InForce;
 
 fn status() -> Status {
     let status = Status::new(InForce {
+        effective: "".into(),
         file: PathBuf::from("p.toml"),
         hash: 0xab,
         listeners: Vec::new(),

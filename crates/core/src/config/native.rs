@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::ops::Range;
 
+use super::admin;
 use super::error::Report;
 use super::key::{Part, Reader, Section, Shape};
 use super::kind::named;
@@ -37,7 +38,7 @@ pub(super) static SECTION: Section = Section {
 };
 pub(super) static LOG: Part = Part { name: "log", section: &log::SECTION, shape: Shape::Once };
 pub(super) static DNS: Part = Part { name: "dns", section: &process::DNS, shape: Shape::Once };
-pub(super) static ADMIN: Part = Part { name: "admin", section: &process::ADMIN, shape: Shape::Once };
+pub(super) static ADMIN: Part = Part { name: "admin", section: &admin::ADMIN, shape: Shape::Once };
 pub(super) static LIMITS: Part = Part { name: "limits", section: &process::LIMITS, shape: Shape::Once };
 pub(super) static DRAIN: Part = Part { name: "drain", section: &process::DRAIN, shape: Shape::Once };
 pub(super) static LISTENER: Part = Part { name: "listener", section: &listener::SECTION, shape: Shape::List };
@@ -79,7 +80,7 @@ pub(super) fn read(table: &Table, report: &Report<'_>) -> Config {
         workers: process::read_workers(&root),
         log: log::read(&root.part(&LOG)),
         dns: process::read_dns(&root.part(&DNS)),
-        admin: admin.as_ref().map(process::read_admin),
+        admin: admin.as_ref().map(admin::read_admin),
         limits: process::read_limits(&root.part(&LIMITS)),
         store: root.get(&STORE),
         drain: process::read_drain(&root.part(&DRAIN)),
@@ -91,7 +92,7 @@ pub(super) fn read(table: &Table, report: &Report<'_>) -> Config {
     };
     unique_names(&found, &listeners);
     advise_of_limits(&root.part(&LIMITS), &config.limits, &listeners);
-    unique_binds(&found, &listeners, config.admin.as_ref().map(|admin| admin.bind));
+    unique_binds(&found, &listeners, config.admin.as_ref().and_then(|admin| admin.bind.tcp()));
     Config { listeners: listeners.into_iter().flatten().collect(), ..config }
 }
 
@@ -102,7 +103,7 @@ pub(super) fn write(writer: &mut Writer<'_>, config: &Config) {
     writer.table("[log]", &["log"], Must::IfFilled, |w| log::write(w, &config.log));
     writer.table("[dns]", &["dns"], Must::IfFilled, |w| process::write_dns(w, &config.dns));
     if let Some(admin) = &config.admin {
-        writer.table("[admin]", &["admin"], Must::Always, |w| process::write_admin(w, admin));
+        writer.table("[admin]", &["admin"], Must::Always, |w| admin::write_admin(w, admin));
     }
     writer.table("[limits]", &["limits"], Must::IfFilled, |w| process::write_limits(w, &config.limits));
     writer.table("[store]", &["store"], Must::IfFilled, |w| store::write(w, &config.store));

@@ -1,6 +1,6 @@
-//! What concerns the process as a whole: `workers`, `[dns]`, `[admin]`, `[limits]`, `[drain]`.
+//! What concerns the process as a whole: `workers`, `[dns]`, `[limits]`, `[drain]`.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU16;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -14,13 +14,11 @@ use super::limit::rows::{
     UP_RATE,
 };
 use super::write::Writer;
-use super::{Admin, Dns, Drain, Limits, Workers};
+use super::{Dns, Drain, Limits, Workers};
 
 /// The port of DNS servers (RFC 1035 section 4.2).
 const DNS_PORT: u16 = 53;
 const DNS_TIMEOUT: Duration = Duration::from_secs(2);
-const ADMIN_BIND: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9909);
-const ADMIN_TOKEN: &str = "/var/lib/portcullis/admin.token";
 /// A client that fails more often than once in three seconds is looking for something.
 const FAILED_DIALS: u32 = 20;
 const DRAIN_DELAY: Duration = Duration::ZERO;
@@ -87,33 +85,6 @@ pub(super) fn write_dns(writer: &mut Writer<'_>, dns: &Dns) {
     writer.put(&TIMEOUT, &dns.timeout);
 }
 
-pub(super) static ADMIN: Section = Section {
-    path: "[admin]",
-    doc: "The admin listener: health, readiness, metrics. Without this section there is none.",
-    rows: &[&BIND, &TOKEN_FILE],
-    later: &["health_bind"],
-};
-static BIND: Key<Text<SocketAddr>> = Key {
-    name: "bind",
-    kind: Text {
-        label: "address:port",
-        example: "127.0.0.1:9909",
-        parse: |text| match text.starts_with("unix:") || text.starts_with('/') {
-            true => Err("a unix socket is not in this version".into()),
-            false => text.parse().map_err(|_| format!("{text:?} is no address with a port")),
-        },
-        show: SocketAddr::to_string,
-    },
-    default: || ADMIN_BIND,
-    doc: "where it listens",
-};
-static TOKEN_FILE: Key<Text<PathBuf>> = Key {
-    name: "token_file",
-    kind: FILE,
-    default: || ADMIN_TOKEN.into(),
-    doc: "the bearer token's file, made with mode 0600 at first start",
-};
-
 /// A path that must not be empty.
 pub(super) const FILE: Text<PathBuf> = Text {
     label: "path",
@@ -121,21 +92,6 @@ pub(super) const FILE: Text<PathBuf> = Text {
     parse: |text| if text.is_empty() { Err("the path is empty".into()) } else { Ok(text.into()) },
     show: |path| path.display().to_string(),
 };
-
-pub(super) fn read_admin(reader: &Reader<'_>) -> Admin {
-    let bind = reader.get(&BIND);
-    if !bind.ip().is_loopback() {
-        let text = "the admin listener is reachable from other machines; \
-                    127.0.0.1 with a tunnel, or a firewall, keeps strangers away";
-        reader.report.warn(&reader.at(BIND.name), text);
-    }
-    Admin { bind, token_file: reader.get(&TOKEN_FILE) }
-}
-
-pub(super) fn write_admin(writer: &mut Writer<'_>, admin: &Admin) {
-    writer.put(&BIND, &admin.bind);
-    writer.put(&TOKEN_FILE, &admin.token_file);
-}
 
 pub(super) static LIMITS: Section = Section {
     path: "[limits]",

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use base64::Engine;
 
+use super::admin;
 use super::bind::everywhere;
 use super::error::Report;
 use super::key::{Key, Maybe, Part, Reader, Row, Section, Shape};
@@ -220,8 +221,8 @@ pub(super) fn read(table: &Table, report: &Report<'_>) -> Config {
     if shared.strategy == Strategy::Jwt && gates.iter().any(|gate| gate.protocol == Protocol::Kcp) {
         report.warn(&root.at(KCPGATE.name), kcp::CLEAR_CREDENTIAL);
     }
-    let admin = root.has(ADMIN.name).then(|| process::read_admin(&root.part(&ADMIN)));
-    unique_ports(&gates, admin.as_ref().map(|admin| admin.bind.port()), report);
+    let admin = root.has(ADMIN.name).then(|| admin::read_admin(&root.part(&ADMIN)));
+    unique_ports(&gates, admin.as_ref().and_then(|admin| admin.bind.tcp()).map(|bind| bind.port()), report);
     Config {
         flavour: Flavour::Seed,
         workers: Workers::Auto,

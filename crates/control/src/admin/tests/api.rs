@@ -1,0 +1,180 @@
+//! The admin API: who may do what, what is refused how, and what is told of it.
+
+use super::*;
+
+/// Every path with its methods, and what the API answers to whoever may operate.
+const PATHS: &[(&str, &str, u16)] = &[
+    ("GET", "/v1/status", 200),
+    ("GET", "/api/v1/status", 200),
+    ("GET", "/v1/config", 200),
+    ("GET", "/v1/limits", 200),
+    ("GET", "/v1/sessions", 200),
+    ("GET", "/v1/sessions/1f", 404),
+    ("DELETE", "/v1/sessions/1f", 404),
+    ("POST", "/v1/sessions/close", 400),
+    ("GET", "/v1/upstreams", 200),
+    ("GET", "/v1/upstreams/lobby", 200),
+    ("PATCH", "/v1/upstreams/lobby/endpoints/10.0.0.1:7000", 400),
+];
+
+impl World {
+    fn bearer(token: &str) -> String {
+        format!("Authorization: Bearer {token}\r\n")
+    }
+
+    /// Asks as an operator; the answer as JSON.
+    async fn operate(&self, method: &str, path: &str, body: &Value) -> (u16, Value) {
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        let (code, text) = self.ask(method, path, &Self::bearer(&self.token), &body).await;
+        (code, serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}")))
+    }
+
+    /// Waits for a line of the log that has all of `words`.
+    async fn logged(&self, words: &[&str]) -> String {
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
+        loop {
+            let text = fs::read_to_string(self.folder.join("info.log")).unwrap_or_default();
+            if let Some(line) = text.lines().find(|line| words.iter().all(|word| line.contains(word))) {
+                return line.to_owned();
+            }
+            assert!(tokio::time::Instant::now() < deadline, "no line has {words:?}: {text}");
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a24_nobody_without_a_token_and_nobody_who_may_only_look_changes_anything() {
+    let world = World::start();
+    let (read, operate) = (World::bearer(&world.read_token), World::bearer(&world.token));
+    for (method, path, want) in PATHS {
+        let looks = *method == "GET";
+        assert_eq!(world.ask(method, path, "", "").await.0, 401, "{method} {path} without a token");
+        assert_eq!(world.ask(method, path, &World::bearer("x"), "").await.0, 401, "{method} {path}");
+        let cookie = format!("Cookie: token={}\r\nOrigin: https://evil.example\r\n", world.token);
+        assert_eq!(world.ask(method, path, &cookie, "").await.0, 401, "{method} {path} with a cookie");
+        let may_look = if looks { *want } else { 403 };
+        assert_eq!(world.ask(method, path, &read, "").await.0, may_look, "{method} {path} to look");
+        let (code, text) = world.ask(method, path, &operate, "").await;
+        assert_eq!(code, *want, "{method} {path} to operate");
+        let answer: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(answer.get("error").is_some(), code >= 400, "{answer}");
+    }
+    for (method, path, want) in
+        [("PUT", "/v1/sessions", 405), ("GET", "/v1/reload", 405), ("GET", "/v1/nothing", 404)]
+    {
+        let (code, answer) = world.operate(method, path, &Value::Null).await;
+        assert_eq!(code, want, "{method} {path}");
+        assert!(answer["error"].is_string(), "{answer}");
+    }
+    world.logged(&["admin change refused", "role=none", "DELETE /v1/sessions/1f", "peer=127.0.0.1:"]).await;
+    world.logged(&["admin change refused", "role=read", "status=403"]).await;
+}
+
+#[tokio::test]
+async fn what_is_not_understood_is_told_as_json() {
+    let world = World::start();
+    let bearer = World::bearer(&world.token);
+    for (path, body) in [
+        ("/v1/sessions/close", "rubbish"),
+        ("/v1/sessions/close", "[]"),
+        ("/v1/sessions/close", "{}"),
+        ("/v1/sessions/close", r#"{"listener":"in","all":true}"#),
+        ("/v1/sessions/close", r#"{"listenr":"in"}"#),
+        ("/v1/sessions/close", r#"{"listener":7,"rate":0}"#),
+        ("/v1/sessions/close", r#"{"client":"10.0.0.0/33"}"#),
+        ("/v1/reload", r#"{"now":true}"#),
+    ] {
+        let (code, answer) = world.ask("POST", path, &bearer, body).await;
+        assert_eq!(code, 400, "{path} {body}: {answer}");
+        assert!(answer.contains("\"error\""), "{answer}");
+    }
+    for path in [
+        "/v1/sessions?limit=0",
+        "/v1/sessions?limit=1001",
+        "/v1/sessions?after=x",
+        "/v1/sessions?client=x",
+        "/v1/sessions?limits=5",
+        "/v1/sessions/xyz",
+        "/v1/sessions/+1",
+        "/v1/sessions/11112222333344445",
+    ] {
+        assert_eq!(world.get(path, &bearer).await.0, 400, "{path}");
+    }
+    let (code, answer) = world.operate("GET", "/v1/sessions?after=9.0", &Value::Null).await;
+    assert_eq!((code, answer["error"].is_string()), (400, true), "a worker that is not there: {answer}");
+    let long = format!("{{\"listener\":\"{}\"}}", "a".repeat(20_000));
+    assert_eq!(world.ask("POST", "/v1/sessions/close", &bearer, &long).await.0, 413);
+    let nested = "[".repeat(10_000);
+    assert_eq!(world.ask("POST", "/v1/sessions/close", &bearer, &nested).await.0, 400);
+}
+
+#[tokio::test]
+async fn an_operators_word_about_an_endpoint_is_taken_told_and_written_down() {
+    let world = World::start();
+    let path = "/v1/upstreams/lobby/endpoints/10.0.0.1:7000";
+    let (code, answer) = world.operate("PATCH", path, &json!({ "state": "drain", "weight": 0 })).await;
+    assert_eq!(code, 200, "{answer}");
+    assert_eq!((&answer["state"], &answer["weight"]), (&json!("drain"), &json!(0)));
+    assert_eq!(answer["configured_weight"], 3);
+    world
+        .logged(&["INFO admin change", "role=operate", "PATCH", "10.0.0.1:7000", "state drain, weight 0"])
+        .await;
+    let (_, upstreams) = world.operate("GET", "/v1/upstreams", &Value::Null).await;
+    assert_eq!(upstreams["upstreams"][0]["endpoints"][0], answer);
+    assert_eq!(upstreams["upstreams"][0]["endpoints"][1]["state"], "ready");
+    let (_, answer) = world.operate("PATCH", path, &json!({ "weight": null })).await;
+    assert_eq!((&answer["state"], &answer["weight"]), (&json!("drain"), &json!(3)), "null: as configured");
+    let six = "/v1/upstreams/lobby/endpoints/%5Bfd00::1%5D:7000";
+    assert_eq!(world.operate("PATCH", six, &json!({ "state": "maint" })).await.1["state"], "maint");
+    for (path, body, want) in [
+        (path, json!({ "state": "up" }), 400),
+        (path, json!({ "weight": 257 }), 400),
+        (path, json!({ "weight": -1 }), 400),
+        (path, json!({ "weight": "1" }), 400),
+        (path, json!({ "state": "ready", "force": true }), 400),
+        ("/v1/upstreams/lobby/endpoints/10.0.0.9:7000", json!({ "state": "ready" }), 404),
+        ("/v1/upstreams/lobby/endpoints/rubbish", json!({ "state": "ready" }), 404),
+        ("/v1/upstreams/shop/endpoints/10.0.0.1:7000", json!({ "state": "ready" }), 404),
+    ] {
+        let (code, answer) = world.operate("PATCH", path, &body).await;
+        assert_eq!(code, want, "{path} {body}: {answer}");
+    }
+    let (_, lobby) = world.operate("GET", "/v1/upstreams/lobby", &Value::Null).await;
+    assert_eq!(lobby["endpoints"][0]["state"], "drain", "what is refused changes nothing");
+}
+
+#[tokio::test]
+async fn a_reload_is_asked_for_and_answered_with_how_it_went() {
+    let mut world = World::start();
+    let reloads = std::mem::replace(&mut world.reloads, mpsc::channel(1).1);
+    let mut node = JoinSet::new();
+    node.spawn(async move {
+        let mut reloads = reloads;
+        let mut outcomes =
+            [Ok(()), Err(vec!["p.toml:1: one".to_owned(), "p.toml:2: two".to_owned()])].into_iter();
+        while let (Some(asked), Some(outcome)) = (reloads.recv().await, outcomes.next()) {
+            asked.send(outcome).unwrap();
+        }
+    });
+    let (code, answer) = world.operate("POST", "/v1/reload", &Value::Null).await;
+    assert_eq!((code, &answer["hash"]), (200, &json!("00000007")));
+    world.logged(&["INFO admin change", "POST /v1/reload", "00000007 is in force"]).await;
+    let (code, answer) = world.operate("POST", "/v1/reload", &Value::Null).await;
+    assert_eq!((code, &answer["errors"][1]), (409, &json!("p.toml:2: two")), "{answer}");
+    world.status.begin_draining();
+    assert_eq!(world.operate("POST", "/v1/reload", &Value::Null).await.0, 409);
+}
+
+#[tokio::test]
+async fn the_configuration_in_force_and_the_limits_are_told() {
+    let world = World::start();
+    let (_, config) = world.operate("GET", "/v1/config", &Value::Null).await;
+    assert_eq!(config, json!({ "file": "/etc/p.toml", "hash": "00000007", "effective": "workers = 1\n" }));
+    let (_, limits) = world.operate("GET", "/v1/limits", &Value::Null).await;
+    assert_eq!(limits["sessions"], json!({ "value": 500, "level": 0 }));
+    let (_, sessions) = world.operate("GET", "/v1/sessions", &Value::Null).await;
+    assert_eq!(sessions, json!({ "sessions": [], "next": null }));
+    let (code, answer) = world.operate("POST", "/v1/sessions/close", &json!({ "all": true })).await;
+    assert_eq!((code, answer), (202, json!({ "closing": 0, "rate": 100 })));
+}
