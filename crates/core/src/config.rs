@@ -9,7 +9,6 @@
 //! here. Words that are known but not served yet stand in `later`, so that they are refused by name; a key
 //! that comes into being moves from there into the rows.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::num::NonZeroU16;
 use std::path::PathBuf;
@@ -34,6 +33,7 @@ mod parse;
 mod pool;
 mod process;
 mod reference;
+mod resolver;
 mod route;
 mod seed;
 mod store;
@@ -56,12 +56,12 @@ pub use limit::{Quota, Quotas, RateLimit};
 pub use parse::{NotNative, effective};
 pub use pool::Pool;
 pub use reference::{reference, schema};
+pub use resolver::{Frontd, Jwt, NameRule, NameTable, NameTarget, Resolver, Route, Ticket};
 pub use tls::{CertFiles, ClientAuth, Tls, TlsVersion};
 pub use tokens::{Tokens, Voucher};
+pub use upstream::{Balance, HashOn, OnDown, Queue, Upstream, UpstreamEndpoint};
 
-use crate::allow::Allow;
-use crate::endpoint::Endpoint;
-use crate::name::{ListenerName, RouteName, UpstreamName};
+use crate::name::{ListenerName, RouteName};
 
 /// Told wherever no `allow` says what keys may reach.
 const OPEN_ALLOW: &str = "keys reach whatever is no more private than their client; \
@@ -368,184 +368,4 @@ pub enum Framing {
     Raw,
     /// u32 little-endian length before each message.
     LengthPrefixed,
-}
-
-/// How keys become targets.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Route {
-    /// Its name; unique.
-    pub name: RouteName,
-    /// How a key is read.
-    pub resolver: Resolver,
-    /// What may be dialled when the key carries an address.
-    pub allow: Allow,
-    /// Upstreams that the key may name, or (resolver `upstream`) that the route uses in order.
-    pub upstreams: Vec<UpstreamName>,
-    /// Limits of dialling an address from a key.
-    pub dial: Dial,
-}
-
-/// How a key is read.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Resolver {
-    /// `host:port`.
-    Address,
-    /// A JSON Web Token.
-    Jwt(Jwt),
-    /// A sealed ticket.
-    Ticket(Ticket),
-    /// An address that is encrypted as frontd and funny/gateway do.
-    Frontd(Frontd),
-    /// A name from the config's own table, or looked up in DNS.
-    Name(NameTable),
-    /// The key is ignored.
-    Upstream,
-}
-
-/// Settings of the `jwt` resolver.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Jwt {
-    /// Files with keys: PEM, JWK(S), or raw bytes (HS256).
-    pub key_files: Vec<PathBuf>,
-    /// Accepted `aud`; empty = not asked.
-    pub audience: Vec<Box<str>>,
-    /// Accepted `iss`; empty = not asked.
-    pub issuer: Vec<Box<str>>,
-    /// Clock difference that is forgiven.
-    pub leeway: Duration,
-}
-
-/// Settings of the `ticket` resolver.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Ticket {
-    /// Files with ticket keys.
-    pub key_files: Vec<PathBuf>,
-    /// Clock difference that is forgiven.
-    pub leeway: Duration,
-}
-
-/// Settings of the `frontd` resolver.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Frontd {
-    /// The file with the passphrase.
-    pub key_file: PathBuf,
-}
-
-/// Settings of the `name` resolver.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct NameTable {
-    /// Known names.
-    pub names: BTreeMap<Box<str>, NameTarget>,
-    /// For names not in the table: `{prefix}{key}{suffix}:{port}` is looked up, `allow` applies.
-    pub dns: Option<NameRule>,
-}
-
-/// What a name stands for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum NameTarget {
-    /// One endpoint.
-    Endpoint(Endpoint),
-    /// An upstream.
-    Upstream(UpstreamName),
-}
-
-/// How an unknown name becomes a DNS name.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NameRule {
-    /// Put before the key.
-    pub prefix: Box<str>,
-    /// Put after the key.
-    pub suffix: Box<str>,
-    /// The port, or `None` = an SRV look-up gives it.
-    pub port: Option<NonZeroU16>,
-}
-
-/// A named set of endpoints.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Upstream {
-    /// Its name; unique.
-    pub name: UpstreamName,
-    /// How the next endpoint is picked.
-    pub balance: Balance,
-    /// How endpoints are dialled.
-    pub dial: Dial,
-    /// The endpoints; never empty.
-    pub endpoints: Vec<UpstreamEndpoint>,
-    /// How endpoints are asked whether they are fit; `None` = they are not.
-    pub health: Option<Arc<Health>>,
-    /// When traffic itself shows that one is unfit.
-    pub eject: Eject,
-    /// With fewer of 100 endpoints fit, all are used as if they were; 0 = only when none is.
-    pub panic_threshold: u8,
-    /// How long an endpoint that has come back gets less than its share.
-    pub slow_start: Duration,
-    /// What becomes of live sessions when their endpoint is down.
-    pub on_down: OnDown,
-    /// New sessions for each endpoint over time.
-    pub session_rate: Option<RateLimit>,
-    /// Sessions that wait for an endpoint to have room.
-    pub queue: Queue,
-    /// Connections kept open.
-    pub pool: Pool,
-}
-
-/// What becomes of live sessions when their endpoint is down.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OnDown {
-    /// They go on as long as their connection does.
-    Keep,
-    /// They are closed.
-    Close,
-}
-
-/// Sessions that wait for an endpoint to have room.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Queue {
-    /// The most that wait; 0 = none does.
-    pub size: u32,
-    /// How long one waits; never longer than its `open_timeout`.
-    pub timeout: Duration,
-}
-
-impl Default for Queue {
-    fn default() -> Self {
-        Self { size: 1024, timeout: Duration::from_secs(5) }
-    }
-}
-
-/// How the next endpoint is picked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Balance {
-    /// Smooth weighted round robin, exact across workers.
-    RoundRobin,
-    /// The one with the fewest sessions for its weight.
-    LeastSessions,
-    /// Of two at random, the one that answers sooner for the sessions it has.
-    LeastResponseTime,
-    /// By what the client is: the same client, the same endpoint.
-    Hash(HashOn),
-    /// At random, by weight.
-    Random,
-}
-
-/// What a client is known by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum HashOn {
-    /// Its key; its address where it has none.
-    Key,
-    /// Its address.
-    Client,
-}
-
-/// One endpoint of an upstream.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct UpstreamEndpoint {
-    /// Where it listens.
-    pub address: Endpoint,
-    /// Its share; 1 to 256.
-    pub weight: u16,
-    /// The most sessions it is given; `None` = any number.
-    pub max_sessions: Option<u32>,
-    /// Is it only used when no other is fit?
-    pub backup: bool,
 }

@@ -255,21 +255,26 @@ proptest! {
 fn line() -> impl Strategy<Value = String> {
     let words = |list: &'static str| prop::sample::select(list.split_whitespace().collect::<Vec<_>>());
     let heads = words(
-        "[log] [dns] [admin] [limits] [drain] [[listener]] [listener] [listener.ws] [listener.kcp] [route.a] [route.\"\"] [[route]] \
+        "[log] [dns] [admin] [limits] [store] [drain] [[listener]] [listener] [listener.ws] [listener.kcp] [route.a] [route.\"\"] [[route]] \
          [route.a.dns] [route.a.kcp] [listener.tls] [route.a.tls] [route.a.ws] [upstream.a.tls] \
-         [upstream.a.ws] [upstream.a] [upstream.a.kcp] [tcpgate] [kcpgate] [wsgate] [common]",
+         [upstream.a.ws] [upstream.a] [upstream.a.kcp] [upstream.a.health] [upstream.a.pool] [listener.frames] \
+         [listener.tokens] [listener.limits] [limits.per_ip] [tcpgate] [kcpgate] [wsgate] [common]",
     );
     let keys = words(
         "name protocol bind hello route resolver allow upstreams endpoints ws idle_timeout workers names dns key_file \
          rotate success_message port dial_timeout header_identify listener kcp endpoint preset interval window \
          send_window crypt key raw_key fec probe open_rate tls certs cert client_auth \
-         client_ca min_version verify ca_file server_name path host forwarded proxy_protocol trusted_proxies",
+         client_ca min_version verify ca_file server_name path host forwarded proxy_protocol trusted_proxies \
+         balance hash_on health eject kind agent status type_bytes types heartbeat dispatch pipeline on_limit codec \
+         register_requires allow_plaintext session_rate message_rate up_rate per_ip per_session sessions scope store file \
+         max_sessions backup queue size pool min_idle max_age deny keepalive user_timeout frames tokens limits",
     );
     let values = words(
         "1 -1 0 1e400 nan 0xffffffffffffffffff true [] {} [{}] [[]] 1979-05-27 'a' 'tcp' 'ws' 'kcp' 'none' 'jwt' 'address' \
          'fast' 'xor' 'aes-128' 'tls' 'wss' 'sni' 'v2' '1.3' 'required' '/a' '10.0.0.0/8' {certs=[{cert='c',key='k'}]} {verify=false} [10,3] {preset='fast3'} {crypt='xor',key='k'} \
          '10s' '${A}' '${' '$${' \"\\u0000\" '127.0.0.1:0' ['a'] {a='x'} {a={upstream='b'}} [{address='a:1'}] \
-         '10.0.0.0/8:*' 'ä'",
+         '10.0.0.0/8:*' 'ä' 'hash' 'client' 'request' 'delay' 'frame' 'http' '204' 2 300 {rate='5/s'} {rate='1KiB/s',burst='1B'} \
+         {kind='http'} {port=1} {heartbeat=2} {size=0} {sessions=1} 'embedded' 'cluster' 'node' '1KiB/h'",
     );
     prop_oneof![
         heads.prop_map(str::to_owned),

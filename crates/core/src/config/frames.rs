@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::limit::RateLimit;
 
+mod numbers;
 pub(super) mod rows;
-mod types;
 
 /// How clients and endpoints speak in frames.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -6,6 +6,7 @@ mod warnings;
 
 use super::key::{Preset, Section};
 use super::*;
+use crate::allow::Allow;
 
 #[test]
 fn every_key_of_every_section_is_read() {

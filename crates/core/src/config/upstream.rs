@@ -5,187 +5,111 @@ use std::time::Duration;
 
 mod agree;
 mod endpoint;
+mod rows;
 
-use super::dial::{
-    self, ATTEMPTS, CONGESTION, CONNECT_TIMEOUT, DialTls, DialWs, PROXY_PROTOCOL, SOURCE, SPEECH, Speaking,
-    Speech, tls, ws,
-};
 use super::health::rows as health;
-use super::kcp::{self, Kcp};
-use super::key::{Key, Maybe, Need, Reader, Section};
-use super::kind::{Choice, List, Nested, Span, Whole};
-use super::limit::rows::{BUCKET, MOST_SESSIONS, NO_LIMIT};
-use super::pool;
-use super::process::{HOUR, SHORTEST};
+use super::key::Reader;
 use super::write::Writer;
-use super::{Balance, Eject, HashOn, OnDown, Pool, Queue, RateLimit, Upstream, UpstreamEndpoint};
+use super::{Dial, Eject, Health, Pool, RateLimit, dial};
+use crate::endpoint::Endpoint;
 use crate::name::UpstreamName;
+use rows::{
+    BALANCE, EJECT, ENDPOINTS, HASH, HASH_ON, HEALTH, MAX_SESSIONS, ON_DOWN, PANIC, POOL, QUEUE,
+    SESSION_RATE, SLOW, SPEAKING,
+};
 
 pub(super) use endpoint::HOST_PORT;
+pub(super) use rows::SECTION;
 
-/// Caches are warm and pools are full by then.
-const SLOW_START: Duration = Duration::from_secs(30);
-const PANIC_THRESHOLD: u8 = 0;
+/// A named set of endpoints.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Upstream {
+    /// Its name; unique.
+    pub name: UpstreamName,
+    /// How the next endpoint is picked.
+    pub balance: Balance,
+    /// How endpoints are dialled.
+    pub dial: Dial,
+    /// The endpoints; never empty.
+    pub endpoints: Vec<UpstreamEndpoint>,
+    /// How endpoints are asked whether they are fit; `None` = they are not.
+    pub health: Option<Arc<Health>>,
+    /// When traffic itself shows that one is unfit.
+    pub eject: Eject,
+    /// With fewer of 100 endpoints fit, all are used as if they were; 0 = only when none is.
+    pub panic_threshold: u8,
+    /// How long an endpoint that has come back gets less than its share.
+    pub slow_start: Duration,
+    /// What becomes of live sessions when their endpoint is down.
+    pub on_down: OnDown,
+    /// New sessions for each endpoint over time.
+    pub session_rate: Option<RateLimit>,
+    /// Sessions that wait for an endpoint to have room.
+    pub queue: Queue,
+    /// Connections kept open.
+    pub pool: Pool,
+}
 
-pub(super) static SECTION: Section = Section {
-    path: "[upstream.NAME]",
-    doc: "A named set of endpoints.",
-    rows: &[
-        &PROTOCOL,
-        &KCP,
-        &TLS,
-        &WS,
-        &PROXY_PROTOCOL,
-        &BALANCE,
-        &HASH_ON,
-        &CONNECT_TIMEOUT,
-        &ATTEMPTS,
-        &SOURCE,
-        &CONGESTION,
-        &ENDPOINTS,
-        &MAX_SESSIONS,
-        &SESSION_RATE,
-        &QUEUE,
-        &HEALTH,
-        &EJECT,
-        &PANIC,
-        &SLOW,
-        &ON_DOWN,
-        &POOL,
-    ],
-    later: &["probe", "discover"],
-};
-static PROTOCOL: Key<Choice<Speech>> =
-    Key { name: "protocol", kind: SPEECH, default: || Speech::Tcp, doc: "what its endpoints speak" };
-static KCP: Key<Nested<Kcp>> = Key {
-    name: "kcp",
-    kind: Nested { section: &kcp::UPSTREAM, read: kcp::read_endpoint, write: kcp::write_endpoint },
-    default: kcp::usual_endpoint,
-    doc: "KCP settings, with protocol \"kcp\" only",
-};
-static TLS: Key<Nested<DialTls>> = Key {
-    name: "tls",
-    kind: Nested { section: &tls::UPSTREAM, read: tls::read, write: tls::write },
-    default: tls::unwritten,
-    doc: "TLS settings of its endpoints, with protocol \"tls\" and \"wss\"",
-};
-static WS: Key<Nested<DialWs>> = Key {
-    name: "ws",
-    kind: Nested { section: &ws::UPSTREAM, read: ws::read, write: ws::write },
-    default: ws::unwritten,
-    doc: "WebSocket settings of its endpoints, with protocol \"ws\" and \"wss\"",
-};
-const SPEAKING: Speaking = Speaking { word: &PROTOCOL, kcp: &KCP, tls: &TLS, ws: &WS };
-/// What the word alone says of a policy that has more to say.
-const HASH: Balance = Balance::Hash(HashOn::Key);
-static BALANCE: Key<Choice<Balance>> = Key {
-    name: "balance",
-    kind: Choice {
-        noun: "balance policy",
-        words: &[
-            ("round-robin", Balance::RoundRobin),
-            ("least-sessions", Balance::LeastSessions),
-            ("least-response-time", Balance::LeastResponseTime),
-            ("hash", HASH),
-            ("random", Balance::Random),
-        ],
-        later: &[],
-    },
-    default: || Balance::RoundRobin,
-    doc: "how the next endpoint is picked",
-};
-static HASH_ON: Key<Choice<HashOn>> = Key {
-    name: "hash_on",
-    kind: Choice {
-        noun: "thing to hash",
-        words: &[("key", HashOn::Key), ("client", HashOn::Client)],
-        later: &[],
-    },
-    default: || HashOn::Key,
-    doc: "what a client is known by, with balance \"hash\": its key, or its address where it has none; or always its \
-          address",
-};
-static ENDPOINTS: Need<List<Nested<UpstreamEndpoint>>> = Need {
-    name: "endpoints",
-    kind: List { item: endpoint::ENDPOINT, min: 1, single: false },
-    doc: "its endpoints",
-};
-static MAX_SESSIONS: Maybe<Whole<u32>> = Maybe {
-    name: "max_sessions",
-    kind: Whole::from(1, MOST_SESSIONS),
-    absent: "any number",
-    doc: "the most sessions of each endpoint that does not say so itself",
-};
-static SESSION_RATE: Maybe<Nested<RateLimit>> = Maybe {
-    name: "session_rate",
-    kind: BUCKET,
-    absent: NO_LIMIT,
-    doc: "new sessions over time, of each endpoint",
-};
-static QUEUE: Key<Nested<Queue>> = Key {
-    name: "queue",
-    kind: Nested { section: &QUEUE_SECTION, read: read_queue, write: write_queue },
-    default: Queue::default,
-    doc: "sessions that wait while no endpoint has room",
-};
-static QUEUE_SECTION: Section = Section {
-    path: "upstream.NAME.queue",
-    doc: "Sessions that wait while no endpoint has room: first come, first served.",
-    rows: &[&QUEUE_SIZE, &QUEUE_TIMEOUT],
-    later: &[],
-};
-static QUEUE_SIZE: Key<Whole<u32>> = Key {
-    name: "size",
-    kind: Whole::from(0, 1_000_000),
-    default: || Queue::default().size,
-    doc: "the most that wait; 0 = none does",
-};
-static QUEUE_TIMEOUT: Key<Span> = Key {
-    name: "timeout",
-    kind: Span::from(SHORTEST, HOUR),
-    default: || Queue::default().timeout,
-    doc: "how long one waits; never longer than its `open_timeout`",
-};
-static HEALTH: Maybe<Nested<health::HealthKeys>> = Maybe {
-    name: "health",
-    kind: health::HEALTH,
-    absent: "endpoints are not asked; `{}` asks as is usual",
-    doc: "how endpoints are asked whether they are fit",
-};
-static EJECT: Key<Nested<Eject>> = Key {
-    name: "eject",
-    kind: health::EJECT,
-    default: Eject::default,
-    doc: "when traffic itself shows that an endpoint is unfit",
-};
-static PANIC: Key<Whole<u8>> = Key {
-    name: "panic_threshold",
-    kind: Whole::from(0, 100),
-    default: || PANIC_THRESHOLD,
-    doc: "with fewer of 100 endpoints fit, all are used as if they were; 0 = only when none is",
-};
-static SLOW: Key<Span> = Key {
-    name: "slow_start",
-    kind: Span::from(Duration::ZERO, HOUR),
-    default: || SLOW_START,
-    doc: "how long an endpoint that has come back gets less than its share; \"0s\" = not at all",
-};
-static ON_DOWN: Key<Choice<OnDown>> = Key {
-    name: "on_down",
-    kind: Choice {
-        noun: "rule for live sessions",
-        words: &[("keep", OnDown::Keep), ("close", OnDown::Close)],
-        later: &[],
-    },
-    default: || OnDown::Keep,
-    doc: "what becomes of live sessions when health finds their endpoint down",
-};
-static POOL: Key<Nested<Pool>> = Key {
-    name: "pool",
-    kind: Nested { section: &pool::SECTION, read: pool::read, write: pool::write },
-    default: Pool::default,
-    doc: "connections kept open for sessions to come, with protocol \"tcp\" and \"tls\"",
-};
+/// What becomes of live sessions when their endpoint is down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnDown {
+    /// They go on as long as their connection does.
+    Keep,
+    /// They are closed.
+    Close,
+}
+
+/// Sessions that wait for an endpoint to have room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Queue {
+    /// The most that wait; 0 = none does.
+    pub size: u32,
+    /// How long one waits; never longer than its `open_timeout`.
+    pub timeout: Duration,
+}
+
+impl Default for Queue {
+    fn default() -> Self {
+        Self { size: 1024, timeout: Duration::from_secs(5) }
+    }
+}
+
+/// How the next endpoint is picked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Balance {
+    /// Smooth weighted round robin, exact across workers.
+    RoundRobin,
+    /// The one with the fewest sessions for its weight.
+    LeastSessions,
+    /// Of two at random, the one that answers sooner for the sessions it has.
+    LeastResponseTime,
+    /// By what the client is: the same client, the same endpoint.
+    Hash(HashOn),
+    /// At random, by weight.
+    Random,
+}
+
+/// What a client is known by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HashOn {
+    /// Its key; its address where it has none.
+    Key,
+    /// Its address.
+    Client,
+}
+
+/// One endpoint of an upstream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UpstreamEndpoint {
+    /// Where it listens.
+    pub address: Endpoint,
+    /// Its share; 1 to 256.
+    pub weight: u16,
+    /// The most sessions it is given; `None` = any number.
+    pub max_sessions: Option<u32>,
+    /// Is it only used when no other is fit?
+    pub backup: bool,
+}
 
 /// Reads an upstream.
 pub(super) fn read(name: UpstreamName, reader: &Reader<'_>) -> Option<Upstream> {
@@ -259,20 +183,5 @@ pub(super) fn write(writer: &mut Writer<'_>, upstream: &Upstream) {
     writer.put(&ON_DOWN, &upstream.on_down);
     if agree::is_poolable(&upstream.dial) {
         writer.put_nested(&POOL, &upstream.pool);
-    }
-}
-
-fn read_queue(reader: &Reader<'_>) -> Option<Queue> {
-    let queue = Queue { size: reader.get(&QUEUE_SIZE), timeout: reader.get(&QUEUE_TIMEOUT) };
-    if queue.size == 0 {
-        reader.refuse(&[QUEUE_TIMEOUT.name], "with `size = 0`", "take it out, or let some wait");
-    }
-    Some(queue)
-}
-
-fn write_queue(writer: &mut Writer<'_>, queue: &Queue) {
-    writer.put(&QUEUE_SIZE, &queue.size);
-    if queue.size > 0 {
-        writer.put(&QUEUE_TIMEOUT, &queue.timeout);
     }
 }

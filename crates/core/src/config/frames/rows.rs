@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::types::{self, Numbers};
+use super::numbers::{self, Numbers};
 use super::{Dispatch, FrameCodec, Frames, Heartbeat, OnLimit, TypeBytes};
 use crate::config::RateLimit;
 use crate::config::key::{Key, Maybe, Reader, Section};
@@ -145,7 +145,7 @@ static FORWARD_TOKEN: Key<Flag> = Key {
 };
 static TYPES: Key<Nested<Numbers>> = Key {
     name: "types",
-    kind: types::NUMBERS,
+    kind: numbers::NUMBERS,
     default: Numbers::default,
     doc: "the numbers of the gateway's own messages",
 };
@@ -182,7 +182,7 @@ fn read(reader: &Reader<'_>) -> Option<Frames> {
         heartbeat_misses: reader.get(&HEARTBEAT_MISSES),
         forward_heartbeats: reader.get(&FORWARD_HEARTBEATS),
         forward_token: reader.get(&FORWARD_TOKEN),
-        types: types::settle(&reader.get(&TYPES), type_bytes, &reader.inside(TYPES.name)),
+        types: numbers::settle(&reader.get(&TYPES), type_bytes, &reader.inside(TYPES.name)),
     })
 }
 
