@@ -3,6 +3,7 @@
 //! Owns names, labels and the text format (exposition format 0.0.4). Owns no counter: the page is drawn
 //! from what the data plane, the log and the look-ups count themselves.
 
+mod endpoint;
 mod kcp;
 mod page;
 mod pool;
@@ -14,7 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use portcullis_core::outcome::Path;
-use portcullis_proxy::{Counts, ListenerCounts, PoolCounts};
+use portcullis_proxy::{Counts, EndpointCounts, ListenerCounts, PoolCounts};
 
 use self::page::Page;
 use crate::log::Losses;
@@ -76,6 +77,11 @@ metrics! {
     POOL_TAKES "portcullis_pool_takes_total" Counter ["upstream", "result"] "Connections that were wanted and there (`hit`), or had to be made (`miss`).",
     POOL_DIALS "portcullis_pool_dials_total" Counter ["upstream", "result"] "Attempts to make a connection in advance: made (`ok`) or not (`failed`).",
     POOL_DISCARDED "portcullis_pool_discarded_total" Counter ["upstream", "cause"] "Warm connections that were closed unused, by cause.",
+    ENDPOINT_UP "portcullis_endpoint_up" Gauge ["upstream", "endpoint"] "1 while the endpoint is neither found down, nor stopped by its agent, nor left alone because sessions failed on it.",
+    ENDPOINT_SESSIONS "portcullis_endpoint_sessions" Gauge ["upstream", "endpoint"] "Sessions at the endpoint, those that are still being connected included.",
+    ENDPOINT_RESPONSE "portcullis_endpoint_response_seconds" Gauge ["upstream", "endpoint"] "How long the endpoint takes to be connected or to reply: a mean that rises at once and falls slowly.",
+    PROBES "portcullis_probes_total" Counter ["upstream", "endpoint", "result"] "Health probes that were good (`ok`) or not (`failed`).",
+    EJECTIONS "portcullis_ejections_total" Counter ["upstream", "endpoint"] "Times that an endpoint was left alone because sessions failed on it.",
     ACCEPT_PAUSES "portcullis_accept_pauses_total" Counter [] "Times that accepting paused for lack of file descriptors or of sessions.",
     BUGS "portcullis_bugs_total" Counter [] "Sessions that a defect of the gateway ended.",
     QUESTIONS_DROPPED "portcullis_questions_dropped_total" Counter [] "Names the data plane could not ask for because the queue was full.",
@@ -112,6 +118,8 @@ pub struct Traffic {
     pub path_bytes: Vec<(&'static str, u64)>,
     /// Warm connections, by upstream.
     pub pools: Vec<PoolCounts>,
+    /// Endpoints, by upstream.
+    pub endpoints: Vec<EndpointCounts>,
     /// Clients that have not yet said where they belong.
     pub hellos: u64,
     /// Times that accepting paused.
@@ -136,6 +144,7 @@ impl From<Counts> for Traffic {
             questions_dropped: counts.questions_dropped,
             endings_dropped: counts.endings_dropped,
             pools: counts.pools,
+            endpoints: counts.endpoints,
             listeners: counts.listeners,
         }
     }
@@ -202,6 +211,7 @@ fn traffic(page: &mut Page, traffic: &Traffic, status: &Status) {
     }
     kcp::write(page, listeners);
     pool::write(page, &traffic.pools);
+    endpoint::write(page, &traffic.endpoints);
     page.family(ACCEPT_PAUSES).sample(&[], traffic.accept_pauses);
     page.family(BUGS).sample(&[], traffic.bugs);
     page.family(QUESTIONS_DROPPED).sample(&[], traffic.questions_dropped);

@@ -25,7 +25,7 @@ use portcullis_sys::wake::Wake;
 use crate::admission::Admission;
 use crate::census::{Answer, Met, Visit, VisitError};
 use crate::io::Clock;
-use crate::meter::{Counts, Meter, PoolMeter};
+use crate::meter::{Counts, Meter, PoolMeter, endpoint_counts};
 use crate::outlet::Outlet;
 use crate::session::Arrival;
 use crate::sockets::{Bound, Sockets};
@@ -525,6 +525,7 @@ impl ProxyHandle {
         Counts {
             listeners,
             pools,
+            endpoints: endpoint_counts(&self.snapshot(), self.now()),
             sessions: self.sessions(),
             session_maximum: self.shared.admission.maximum(),
             accept_pauses: self.shared.accept_pauses.load(Ordering::Relaxed),

@@ -1,5 +1,6 @@
 //! Counters: one padded block per worker and listener, written by that worker only, summed by a scrape.
 
+mod endpoint;
 mod kcp;
 mod pool;
 
@@ -9,6 +10,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use portcullis_core::name::ListenerName;
 use portcullis_core::outcome::{Path, Reason};
 
+pub use endpoint::EndpointCounts;
+pub(crate) use endpoint::of_snapshot as endpoint_counts;
 pub(crate) use kcp::KcpCell;
 pub use kcp::{KcpCounts, RTT_BOUNDS};
 pub(crate) use pool::PoolMeter;
@@ -166,6 +169,8 @@ pub struct Counts {
     pub listeners: Vec<ListenerCounts>,
     /// By upstream that has or had a pool, in order of name.
     pub pools: Vec<PoolCounts>,
+    /// By upstream in order of name, and there in the configuration's order; those removed by a reload are gone.
+    pub endpoints: Vec<EndpointCounts>,
     /// Live sessions of the process.
     pub sessions: u32,
     /// The most there may be.

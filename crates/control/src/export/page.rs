@@ -32,9 +32,9 @@ impl Page {
         self
     }
 
-    /// Adds a sample that is not whole.
-    pub(super) fn fraction(&mut self, value: f64) -> &mut Self {
-        self.begin("", &[], None);
+    /// As [`Page::sample`], of what is not whole.
+    pub(super) fn fraction(&mut self, labels: &[&str], value: f64) -> &mut Self {
+        self.begin("", labels, None);
         let _infallible = writeln!(self.text, " {value}");
         self
     }

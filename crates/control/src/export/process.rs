@@ -13,7 +13,7 @@ const USER_HZ: f64 = 100.0;
 pub(super) fn write(page: &mut Page, status: &Status) {
     page.family(CPU);
     if let Some(seconds) = cpu_seconds() {
-        page.fraction(seconds);
+        page.fraction(&[], seconds);
     }
     page.family(OPEN_FDS);
     if let Ok(folder) = fs::read_dir("/proc/self/fd") {

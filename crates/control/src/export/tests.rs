@@ -5,10 +5,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
+use portcullis_core::health::Counted;
 use portcullis_core::name::{ListenerName, UpstreamName};
 use portcullis_core::outcome::Reason;
 use portcullis_core::wire::kcp::roster::Dropped;
-use portcullis_proxy::{KcpCounts, PoolCounts, RTT_BOUNDS};
+use portcullis_proxy::{EndpointCounts, KcpCounts, PoolCounts, RTT_BOUNDS};
 
 use super::*;
 use crate::status::InForce;
@@ -70,6 +71,14 @@ fn example() -> Traffic {
             failed: 1,
             discarded: [3, 2, 1, 0],
         }],
+        endpoints: vec![EndpointCounts {
+            upstream: UpstreamName::from("out"),
+            endpoint: "10.0.0.7:9000".parse().unwrap(),
+            is_up: true,
+            sessions: 2,
+            counted: Counted { good: 20, bad: 3, ejections: 1 },
+            response: Some(std::time::Duration::from_micros(1500)),
+        }],
         sessions: 3,
         session_maximum: 500,
         accept_pauses: 6,
@@ -127,6 +136,11 @@ fn the_page_says_what_was_counted() {
         (format!("portcullis_kcp_fec_recovered_total{{{odd}}}"), 6.0),
         ("portcullis_path_bytes_total{path=\"splice\"}".into(), 18.0),
         ("portcullis_path_bytes_total{path=\"copy\"}".into(), 5.0),
+        (r#"portcullis_endpoint_up{upstream="out",endpoint="10.0.0.7:9000"}"#.into(), 1.0),
+        (r#"portcullis_endpoint_sessions{upstream="out",endpoint="10.0.0.7:9000"}"#.into(), 2.0),
+        (r#"portcullis_endpoint_response_seconds{upstream="out",endpoint="10.0.0.7:9000"}"#.into(), 0.0015),
+        (r#"portcullis_probes_total{upstream="out",endpoint="10.0.0.7:9000",result="failed"}"#.into(), 3.0),
+        (r#"portcullis_ejections_total{upstream="out",endpoint="10.0.0.7:9000"}"#.into(), 1.0),
         ("portcullis_accept_pauses_total".into(), 6.0),
         ("portcullis_session_maximum".into(), 500.0),
         ("portcullis_hellos_in_progress".into(), 2.0),
