@@ -60,6 +60,15 @@ pub enum Input<'a> {
     EndpointOpen,
     /// An attempt has failed.
     DialFailed(DialError),
+    /// Every endpoint is full: the session stands in line, and looks again by itself at `again`.
+    NoRoom {
+        /// When there may be room though nobody calls.
+        again: Tick,
+        /// How long it waits at most; counted from the first time.
+        timeout: Duration,
+    },
+    /// It was its turn, and an endpoint had room for it.
+    Room,
     /// A deadline may have passed.
     Due,
 }
@@ -88,6 +97,8 @@ pub enum DialError {
     Untrusted,
     /// There is no endpoint to try.
     NoEndpoint,
+    /// Every endpoint is full, and so is the line of those who wait.
+    QueueFull,
     /// This process has no file left for it.
     Overload,
 }
@@ -100,6 +111,7 @@ impl From<DialError> for Reason {
             DialError::Unreachable => Reason::DialUnreachable,
             DialError::Untrusted => Reason::DialUntrusted,
             DialError::NoEndpoint => Reason::NoEndpoint,
+            DialError::QueueFull => Reason::QueueFull,
             DialError::Overload => Reason::Overload,
         }
     }
@@ -116,6 +128,8 @@ pub enum Action {
     Resolve(Option<Box<str>>),
     /// Make one attempt.
     Dial,
+    /// See whether it is its turn and an endpoint has room, then feed [`Input::Room`] or [`Input::NoRoom`].
+    Look,
     /// Give the running attempt up as too slow, then feed [`Input::DialFailed`].
     AbandonDial,
     /// Tell success, send the surplus up and relay.
@@ -145,6 +159,8 @@ enum Stage {
     Resolving { hello: Tick, until: Tick },
     /// Waiting for an attempt.
     Dialling { hello: Tick, until: Tick, attempt_until: Tick, left: u8, plan: Dialling },
+    /// Waiting for an endpoint to have room, with `left` attempts behind the one that is meant.
+    Queued { hello: Tick, until: Tick, queue_until: Tick, again: Tick, left: u8, plan: Dialling },
     /// Waiting to dial the same address again.
     Pausing { hello: Tick, until: Tick, again: Tick, left: u8, plan: Dialling },
     /// Waiting for the one moment at which failures are told.
@@ -168,6 +184,7 @@ impl Opening {
             Stage::Greeting { until, .. } | Stage::Resolving { until, .. } => until,
             Stage::Dialling { until, attempt_until, .. } => until.min(attempt_until),
             Stage::Pausing { until, again, .. } => until.min(again),
+            Stage::Queued { queue_until, again, .. } => queue_until.min(again),
             Stage::Refusing { at, .. } => at,
             Stage::Done => Tick::NEVER,
         }
@@ -177,6 +194,12 @@ impl Opening {
     #[must_use]
     pub fn is_greeting(&self) -> bool {
         matches!(self.stage, Stage::Greeting { .. })
+    }
+
+    /// Does it stand in line for an endpoint to have room?
+    #[must_use]
+    pub fn is_queued(&self) -> bool {
+        matches!(self.stage, Stage::Queued { .. })
     }
 
     /// Takes what happened and says what to do.
@@ -195,6 +218,8 @@ impl Opening {
             Input::Unresolved(reason) => self.handle_unresolved(now, reason),
             Input::EndpointOpen => self.handle_endpoint_open(),
             Input::DialFailed(error) => self.handle_dial_failed(now, error),
+            Input::NoRoom { again, timeout } => self.handle_no_room(now, again, timeout),
+            Input::Room => self.handle_room(now),
             Input::Due => self.handle_due(now),
         }
     }
@@ -237,6 +262,7 @@ impl Opening {
             Stage::Greeting { heard: true, .. } => self.refuse_at_delay(now, now, Reason::HelloMalformed),
             Stage::Resolving { .. }
             | Stage::Dialling { .. }
+            | Stage::Queued { .. }
             | Stage::Pausing { .. }
             | Stage::Refusing { .. }
             | Stage::Done => Action::Wait,
@@ -249,6 +275,7 @@ impl Opening {
             Stage::Greeting { .. }
             | Stage::Resolving { .. }
             | Stage::Dialling { .. }
+            | Stage::Queued { .. }
             | Stage::Pausing { .. }
             | Stage::Refusing { .. } => self.close(Reason::ClientLeft),
         }
@@ -275,7 +302,8 @@ impl Opening {
     fn handle_dial_failed(&mut self, now: Tick, error: DialError) -> Action {
         let Stage::Dialling { hello, until, left, plan, .. } = self.stage else { return Action::Wait };
         // A certificate is no better a moment later.
-        let is_final = error == DialError::NoEndpoint || (plan.same && error == DialError::Untrusted);
+        let is_final = matches!(error, DialError::NoEndpoint | DialError::QueueFull)
+            || (plan.same && error == DialError::Untrusted);
         let worth_another = left > 0 && now < until && !is_final;
         match error {
             _ if worth_another && plan.same && error != DialError::Timeout => {
@@ -290,8 +318,33 @@ impl Opening {
             | DialError::Unreachable
             | DialError::Untrusted
             | DialError::NoEndpoint
+            | DialError::QueueFull
             | DialError::Overload => self.refuse_at_delay(now, hello, error.into()),
         }
+    }
+
+    /// The attempt that found no room is none: it is still to be made.
+    fn handle_no_room(&mut self, now: Tick, again: Tick, timeout: Duration) -> Action {
+        match &mut self.stage {
+            Stage::Dialling { hello, until, left, plan, .. } => {
+                let (hello, until, left, plan) = (*hello, *until, *left, *plan);
+                let queue_until = until.min(now.after(timeout));
+                self.stage = Stage::Queued { hello, until, queue_until, again, left, plan };
+            }
+            Stage::Queued { again: before, .. } => *before = again,
+            Stage::Greeting { .. }
+            | Stage::Resolving { .. }
+            | Stage::Pausing { .. }
+            | Stage::Refusing { .. }
+            | Stage::Done => {}
+        }
+        Action::Wait
+    }
+
+    fn handle_room(&mut self, now: Tick) -> Action {
+        let Stage::Queued { hello, until, left, plan, .. } = self.stage else { return Action::Wait };
+        let left = left.saturating_add(1);
+        self.dial(now, Stage::Dialling { hello, until, attempt_until: now, left, plan })
     }
 
     fn handle_due(&mut self, now: Tick) -> Action {
@@ -299,6 +352,8 @@ impl Opening {
             Stage::Greeting { until, .. } if now >= until => self.refuse(Reason::HelloTimeout),
             Stage::Resolving { until, .. } if now >= until => self.refuse(Reason::NameTimeout),
             Stage::Pausing { until, .. } if now >= until => self.refuse(Reason::DialTimeout),
+            Stage::Queued { queue_until, .. } if now >= queue_until => self.refuse(Reason::QueueTimeout),
+            Stage::Queued { again, .. } if now >= again => Action::Look,
             Stage::Pausing { hello, until, again, left, plan } if now >= again => {
                 self.dial(now, Stage::Dialling { hello, until, attempt_until: now, left, plan })
             }
@@ -308,6 +363,7 @@ impl Opening {
             Stage::Refusing { at, reason } if now >= at => self.refuse(reason),
             Stage::Greeting { .. }
             | Stage::Resolving { .. }
+            | Stage::Queued { .. }
             | Stage::Pausing { .. }
             | Stage::Dialling { .. }
             | Stage::Refusing { .. }

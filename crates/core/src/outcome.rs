@@ -75,6 +75,8 @@ reasons! {
     Shed "shed" "Under pressure: the sessions for which most bytes were held had to end.",
     MaxAge "max-age" "It was as old as the listener's `max_age` lets it grow.",
     EndpointDown "endpoint-down" "Its endpoint was found down (`on_down`).",
+    QueueFull "queue-full" "Every endpoint of the upstream was full, and so was its queue.",
+    QueueTimeout "queue-timeout" "No endpoint of the upstream had room within the queue's timeout.",
     Overload "overload" "A limit of this process was reached.",
     Drained "drained" "The node was draining.",
     Killed "killed" "An operator closed the session.",

@@ -1,19 +1,26 @@
 //! Upstreams in force: their endpoints, what is counted of them, and what operators say of them at run time.
 //!
-//! The settings are of one snapshot. What is counted or was said (leases, turns, standings, weights) lives in
-//! `Arc`s, which the next snapshot takes over by the names of upstream and endpoint. Which endpoint is next is
-//! [`balance`](crate::balance)'s.
+//! The settings are of one snapshot. What is counted or was said (leases, turns, standings, weights, who waits)
+//! lives in `Arc`s, which the next snapshot takes over by the names of upstream and endpoint. How the next endpoint
+//! is picked among those that may be used is [`balance`](crate::balance)'s; which may be used is in [`choose`].
 
 use std::sync::Arc;
 
-use crate::balance::round_robin::RoundRobin;
+use crate::balance::Policy;
 use crate::config;
 use crate::endpoint::Endpoint;
 use crate::tls;
 use crate::wire::kcp::crypt::Crypt;
 
+mod choose;
+mod line;
 mod state;
 
+#[cfg(test)]
+mod tests;
+
+pub use choose::{Ask, NoLease};
+pub use line::{Line, Place, Waiter};
 pub use state::{EndpointState, Lease, Standing};
 
 /// An upstream in force.
@@ -27,29 +34,32 @@ pub struct Upstream {
     pub tls: Option<Arc<tls::Client>>,
     /// In the order of the settings' endpoints.
     endpoints: Vec<Arc<EndpointState>>,
-    turn: Arc<RoundRobin>,
+    policy: Arc<Policy>,
+    line: Arc<Line>,
 }
 
 impl Upstream {
     /// Puts settings in force; endpoints that `before` has too keep their state.
-    pub(crate) fn new(
+    #[must_use]
+    pub fn new(
         settings: &config::Upstream,
         crypt: Option<Arc<Crypt>>,
         tls: Option<Arc<tls::Client>>,
         before: Option<&Upstream>,
     ) -> Self {
+        let line = before.map_or_else(Arc::default, |before| Arc::clone(&before.line));
         let known = |address: &Endpoint| before.and_then(|before| before.endpoint(address)).cloned();
-        let fresh = |address| Arc::new(EndpointState::new(settings.name.clone(), address));
-        let endpoints = settings
-            .endpoints
-            .iter()
-            .map(|endpoint| known(&endpoint.address).unwrap_or_else(|| fresh(endpoint.address.clone())));
-        let weights: Vec<u16> = settings.endpoints.iter().map(|endpoint| endpoint.weight).collect();
-        let turn = match before {
-            Some(before) if before.settings.endpoints == settings.endpoints => Arc::clone(&before.turn),
-            _ => Arc::new(RoundRobin::new(&weights)),
+        let fresh = |address: &Endpoint| {
+            let (upstream, address) = (settings.name.clone(), address.clone());
+            Arc::new(EndpointState::new(upstream, address, Arc::clone(&line)))
         };
-        Self { settings: settings.clone(), crypt, tls, endpoints: endpoints.collect(), turn }
+        let endpoints = settings.endpoints.iter().map(|endpoint| &endpoint.address);
+        let endpoints = endpoints.map(|address| known(address).unwrap_or_else(|| fresh(address))).collect();
+        let policy = match before {
+            Some(before) if is_balanced_alike(&before.settings, settings) => Arc::clone(&before.policy),
+            _ => Arc::new(Policy::new(settings.balance, &shares(settings).collect::<Vec<_>>())),
+        };
+        Self { settings: settings.clone(), crypt, tls, endpoints, policy, line }
     }
 
     /// The same with other TLS settings: its counts and turns go on.
@@ -59,18 +69,15 @@ impl Upstream {
             crypt: self.crypt.clone(),
             tls,
             endpoints: self.endpoints.clone(),
-            turn: Arc::clone(&self.turn),
+            policy: Arc::clone(&self.policy),
+            line: Arc::clone(&self.line),
         }
     }
 
-    /// Picks the next endpoint and claims it, passing over those that `tried` names.
-    ///
-    /// When all were tried the turn goes on as if none were. `None`: it has no endpoint that may be used.
-    pub fn lease(&self, tried: &[Endpoint]) -> Option<Lease> {
-        let ready = |index: usize| self.endpoints[index].standing() == Standing::Ready;
-        let fresh = |index: usize| ready(index) && !tried.contains(&self.endpoints[index].address);
-        let index = self.turn.pick(fresh).or_else(|| self.turn.pick(ready))?;
-        Some(Lease::claim(&self.endpoints[index]))
+    /// Must an [`Ask`] bring dice? Else they may be anything.
+    #[must_use]
+    pub fn wants_dice(&self) -> bool {
+        matches!(*self.policy, Policy::LeastResponseTime | Policy::Random)
     }
 
     /// Its endpoints, in the order of `settings.endpoints`.
@@ -88,4 +95,19 @@ impl Upstream {
     pub fn members(&self) -> impl Iterator<Item = (&config::UpstreamEndpoint, &Arc<EndpointState>)> {
         self.settings.endpoints.iter().zip(&self.endpoints)
     }
+
+    /// Who waits for one of its endpoints to have room.
+    #[must_use]
+    pub fn line(&self) -> &Arc<Line> {
+        &self.line
+    }
+}
+
+fn shares(settings: &config::Upstream) -> impl Iterator<Item = (&Endpoint, u16)> {
+    settings.endpoints.iter().map(|endpoint| (&endpoint.address, endpoint.weight))
+}
+
+/// Would the policies of both be made the same? Then the turns of one go on in the other.
+fn is_balanced_alike(one: &config::Upstream, other: &config::Upstream) -> bool {
+    one.balance == other.balance && shares(one).eq(shares(other))
 }

@@ -118,6 +118,10 @@ pub(crate) enum Command {
     Adopt(Box<Arrival>),
     /// That endpoint is down: its sessions are to be closed.
     Desert(Arc<EndpointState>),
+    /// A session that stands in line for an endpoint may look for room.
+    Look {
+        token: u64,
+    },
     Resume,
     Visit {
         visit: Visit,

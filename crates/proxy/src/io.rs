@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use portcullis_core::limit::bucket::ClientNet;
+use portcullis_core::upstream::{Line, Waiter};
 use portcullis_core::wheel::Tick;
 use portcullis_core::wire::kcp::crypt::NonceSource;
 use portcullis_sys::datagram::Inbox;
@@ -16,7 +17,7 @@ use portcullis_sys::random;
 use portcullis_sys::splice::Pipe;
 
 use crate::admission::TurnedAway;
-use crate::handle::{DialBudgets, Event, Question, Shared, Told};
+use crate::handle::{Command, DialBudgets, Event, Question, Shared, Told};
 use crate::leg::Leg;
 use crate::near::Near;
 use crate::pool::Pools;
@@ -111,6 +112,15 @@ impl Io {
         self.failed_dials.as_ref().is_none_or(|budgets| budgets.of(is_claimed).allows(client, now))
     }
 
+    /// Calls the session that is first in line, if there is one, to look for room.
+    pub(crate) fn call_first(&self, line: &Line) {
+        if let Some(Waiter { worker, token }) = line.first()
+            && let Some(mailbox) = self.shared.mailboxes.get(usize::from(worker))
+        {
+            mailbox.put(Command::Look { token });
+        }
+    }
+
     /// Counts a session that ended for lack of its endpoint against its client.
     pub(crate) fn charge_failed_dial(&self, client: IpAddr, is_claimed: bool) {
         if let Some(budgets) = &self.failed_dials {
@@ -187,6 +197,11 @@ impl Clock {
     /// The milliseconds that are whole. What waits from here ends up to one of them early.
     pub(crate) fn now(&self) -> Tick {
         Tick(u64::try_from(self.epoch.elapsed().as_millis()).unwrap_or(u64::MAX))
+    }
+
+    /// How long it runs, as exactly as the clock tells.
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.epoch.elapsed()
     }
 
     /// How long to wait for `at`.

@@ -8,6 +8,7 @@ mod close;
 mod dial;
 mod live;
 mod open;
+mod queue;
 mod relay;
 
 use std::net::{IpAddr, SocketAddr};
@@ -358,6 +359,7 @@ impl Session {
         let reason = if let Phase::Over(reason) = self.phase { reason } else { Reason::Bug };
         self.up.release(io);
         self.down.release(io);
+        self.give_back(io);
         if let Some((seat, conv)) = self.client.talk().and_then(Kcp::seat) {
             // One that was cut for being unproven may knock again: its client may be real.
             let tombstone = (reason != Reason::Unproven).then_some(2 * self.plan.settings.idle_timeout);

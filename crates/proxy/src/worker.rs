@@ -483,6 +483,7 @@ impl Worker {
                     self.orders += 1;
                 }
                 Command::Adopt(arrival) => self.greet(*arrival),
+                Command::Look { token } => self.wake(token),
                 Command::CloseSome { count, reason } => {
                     let tokens: Vec<u64> = self.tenants.going_on().take(count as usize).collect();
                     tokens.into_iter().for_each(|token| self.end(token, reason));

@@ -13,8 +13,12 @@ mod tests;
 pub struct RoundRobin {
     /// One round: indices of endpoints, each as often as its (reduced) weight says.
     round: Box<[u16]>,
-    /// How many endpoints there are.
-    endpoints: usize,
+    /// For each slot of the round, how many earlier ones are of the same endpoint.
+    nth: Box<[u16]>,
+    /// The weights that the round is made for.
+    weights: Box<[u16]>,
+    /// How many slots of the round each endpoint has.
+    turns: Box<[u16]>,
     /// The next slot of the endless sequence of rounds.
     turn: AtomicU64,
 }
@@ -22,6 +26,9 @@ pub struct RoundRobin {
 /// The most steps spent on working out one round: 4,096 endpoints of one weight step, or 256 endpoints of
 /// weights up to 256 (256 × 256 slots × 256 endpoints = 2^24), about 30 ms.
 const STEPS: u64 = 1 << 24;
+
+/// What a share of an endpoint's turns is counted in.
+const PARTS: u64 = 1 << 16;
 
 impl RoundRobin {
     /// The most endpoints that take part; further ones are never picked.
@@ -34,32 +41,59 @@ impl RoundRobin {
     #[must_use]
     pub fn new(weights: &[u16]) -> Self {
         let weights = &weights[..weights.len().min(Self::MAX_ENDPOINTS)];
-        Self { round: round_of(&reduce(weights)), endpoints: weights.len(), turn: AtomicU64::new(0) }
+        let round = round_of(&reduce(weights));
+        let (nth, turns) = places_of(&round, weights.len());
+        Self { round, nth, weights: weights.into(), turns, turn: AtomicU64::new(0) }
     }
 
-    /// Takes the next turn of an endpoint that is `usable`, and returns its index.
+    /// Takes the next turn of an endpoint that has a share now, and returns its index.
     ///
-    /// The turns of unusable endpoints are passed over without being given to their successors, so that the
-    /// others keep the proportions of their weights. `None` when nobody is usable.
-    pub fn pick(&self, usable: impl Fn(usize) -> bool) -> Option<usize> {
+    /// `weight` is what each weighs at the moment, in 1/256; 0 = not usable. The turns of unusable endpoints are
+    /// passed over without being given to their successors, so that the others keep the proportions of their
+    /// weights; of one that weighs less than the round was made for, some turns are passed over, evenly spread.
+    /// `None` when nobody is usable.
+    pub fn pick(&self, weight: impl Fn(usize) -> u32) -> Option<usize> {
         if self.round.is_empty() {
             return None;
         }
-        let first = self.slot(self.turn.fetch_add(1, Ordering::Relaxed));
-        if usable(first) {
-            return Some(first);
-        }
-        // Walking a round of many slots is only worth it when there is somebody to find.
-        if !(0..self.endpoints).any(&usable) {
+        // Only the proportions count: whoever has most of what it was made for takes all of its turns, and so a
+        // walk ends within one round.
+        let most = (0..self.weights.len()).map(|index| self.portion(index, &weight)).max()?;
+        if most == 0 {
             return None;
+        }
+        let takes = |turn: u64| {
+            let index = self.slot(turn);
+            let portion = u128::from(self.portion(index, &weight)) * u128::from(PARTS) / u128::from(most);
+            has_turn(self.earlier(turn), portion as u64).then_some(index)
+        };
+        if let Some(index) = takes(self.turn.fetch_add(1, Ordering::Relaxed)) {
+            return Some(index);
         }
         let mut found = None;
         let walk = |turn: u64| {
-            found = (turn..turn + self.round.len() as u64).find(|&turn| usable(self.slot(turn)));
-            found.map(|turn| turn + 1)
+            found = (turn..turn + self.round.len() as u64).find_map(|turn| Some((turn, takes(turn)?)));
+            found.map(|(turn, _)| turn + 1)
         };
         self.turn.fetch_update(Ordering::Relaxed, Ordering::Relaxed, walk).ok()?;
-        found.map(|turn| self.slot(turn))
+        found.map(|(_, index)| index)
+    }
+
+    /// What an endpoint weighs of what the round was made for, in 1/65,536; more than 1 is possible.
+    fn portion(&self, index: usize, weight: &impl Fn(usize) -> u32) -> u64 {
+        let made_for = self.weights.get(index).copied().map_or(0, u64::from);
+        let share = (u64::from(weight(index)) * (PARTS / 256)).checked_div(made_for).unwrap_or(0);
+        // However little it weighs, it has a turn at times.
+        if weight(index) > 0 && made_for > 0 { share.max(1) } else { 0 }
+    }
+
+    /// How many turns the endpoint of this turn had before.
+    fn earlier(&self, turn: u64) -> u64 {
+        let length = (self.round.len() as u64).max(1);
+        let (round, at) = (turn / length, (turn % length) as usize);
+        let own = self.nth.get(at).copied().map_or(0, u64::from);
+        let each = self.round.get(at).and_then(|index| self.turns.get(usize::from(*index)));
+        round.wrapping_mul(each.copied().map_or(0, u64::from)).wrapping_add(own)
     }
 
     /// The endpoint that has this turn. Only called when the round is not empty.
@@ -67,6 +101,25 @@ impl RoundRobin {
         let at = turn % (self.round.len() as u64).max(1);
         self.round.get(at as usize).copied().map_or(0, usize::from)
     }
+}
+
+/// Does an endpoint take a turn, when it takes `portion` of [`PARTS`] of them and had `earlier` ones? Evenly spread,
+/// as a line is drawn on a screen.
+fn has_turn(earlier: u64, portion: u64) -> bool {
+    let at = earlier % PARTS;
+    (at + 1) * portion / PARTS > at * portion / PARTS
+}
+
+/// For each slot how many earlier ones are of the same endpoint, and for each endpoint how many slots it has.
+fn places_of(round: &[u16], endpoints: usize) -> (Box<[u16]>, Box<[u16]>) {
+    let mut turns = vec![0_u16; endpoints];
+    let mut place = |index: &u16| {
+        let turns = turns.get_mut(usize::from(*index))?;
+        *turns = turns.saturating_add(1);
+        Some(*turns - 1)
+    };
+    let nth = round.iter().map(|index| place(index).unwrap_or(0)).collect();
+    (nth, turns.into())
 }
 
 /// Divides weights by their greatest common divisor, and scales them down if a round would be too long.

@@ -113,6 +113,43 @@ fn all_attempts_together_end_with_the_open_timeout() {
 }
 
 #[test]
+fn who_stands_in_line_is_served_in_time_or_told_so() {
+    let mut opening = dialling(THREE);
+    assert!(!opening.is_queued());
+    assert_eq!(opening.handle(Tick(10), full(Tick(260))), Action::Wait);
+    assert!(opening.is_queued());
+    assert_eq!(opening.poll_timeout(), Tick(260));
+    assert_eq!(opening.handle(Tick(260), Input::Due), Action::Look);
+    assert_eq!(opening.handle(Tick(260), full(Tick::NEVER)), Action::Wait);
+    assert_eq!(opening.poll_timeout(), Tick(5_010), "looking again does not begin the wait anew");
+    assert_eq!(opening.handle(Tick(2_000), Input::Room), Action::Dial);
+    assert!(!opening.is_queued());
+    assert_eq!(opening.poll_timeout(), Tick(5_000), "an attempt has its own time from here");
+    // The wait has cost no attempt.
+    assert_eq!(opening.handle(Tick(2_001), Input::DialFailed(DialError::Refused)), Action::Dial);
+    assert_eq!(opening.handle(Tick(2_002), full(Tick(2_252))), Action::Wait);
+    assert_eq!(opening.handle(Tick(2_003), Input::Room), Action::Dial);
+    assert_eq!(opening.handle(Tick(2_004), Input::DialFailed(DialError::Refused)), Action::Dial);
+    assert_eq!(
+        opening.handle(Tick(2_005), Input::DialFailed(DialError::Refused)),
+        Action::Refuse(Reason::DialRefused)
+    );
+}
+
+#[test]
+fn a_wait_in_line_ends_with_the_queue_s_timeout_or_that_of_opening() {
+    for (began, ends) in [(0, 5_000), (7_000, 10_000)] {
+        let mut opening = dialling(THREE);
+        assert_eq!(opening.handle(Tick(began), full(Tick::NEVER)), Action::Wait);
+        assert_eq!(opening.poll_timeout(), Tick(ends));
+        assert_eq!(opening.handle(Tick(ends), Input::Due), Action::Refuse(Reason::QueueTimeout));
+    }
+    let mut opening = dialling(THREE);
+    assert_eq!(opening.handle(Tick(1), Input::DialFailed(DialError::QueueFull)), Action::Wait);
+    assert_eq!(opening.handle(Tick(250), Input::Due), Action::Refuse(Reason::QueueFull));
+}
+
+#[test]
 fn a_port_check_is_not_answered_and_half_a_hello_is() {
     assert_eq!(greeting().handle(Tick(1), Input::ClientEnded), Action::Close(Reason::ClientLeft));
     let mut opening = greeting();
@@ -130,7 +167,9 @@ fn a_client_may_end_its_direction_while_the_endpoint_is_dialled() {
 
 #[test]
 fn a_broken_client_ends_every_stage() {
-    for mut opening in [greeting(), resolving(), dialling(THREE)] {
+    let mut queued = dialling(THREE);
+    assert_eq!(queued.handle(Tick(0), full(Tick::NEVER)), Action::Wait);
+    for mut opening in [greeting(), resolving(), dialling(THREE), queued] {
         assert_eq!(opening.handle(Tick(1), Input::ClientGone), Action::Close(Reason::ClientLeft));
         assert_eq!(opening.handle(Tick(1), Input::EndpointOpen), Action::Wait);
     }
@@ -139,7 +178,7 @@ fn a_broken_client_ends_every_stage() {
 /// Every input at every stage: no order of events panics, revives an ended opening or relays twice.
 #[test]
 fn no_order_of_events_relays_twice_or_comes_back() {
-    const KINDS: usize = 9;
+    const KINDS: usize = 11;
     for plan in 0..KINDS.pow(5) {
         let mut opening = greeting();
         let mut ended = false;
@@ -166,8 +205,15 @@ fn nth(kind: usize) -> Input<'static> {
         5 => Input::EndpointOpen,
         6 => Input::DialFailed(DialError::Refused),
         7 => Input::Due,
+        8 => full(Tick(3)),
+        9 => Input::Room,
         _ => Input::ClientGone,
     }
+}
+
+/// Every endpoint is full until then.
+fn full(again: Tick) -> Input<'static> {
+    Input::NoRoom { again, timeout: Duration::from_secs(5) }
 }
 
 fn greeting() -> Opening {

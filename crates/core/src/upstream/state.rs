@@ -1,11 +1,16 @@
 //! One endpoint as it is now: shared by all workers, and kept over reloads.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
+use super::Line;
+use super::choose::since_start;
 use crate::endpoint::Endpoint;
 use crate::health::Fitness;
+use crate::limit::bucket::{Bucket, Rate};
 use crate::name::UpstreamName;
+use crate::wheel::Tick;
 
 /// What an operator wants of an endpoint, as HAProxy's `set server … state`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +58,10 @@ pub struct EndpointState {
     standing: AtomicU8,
     /// The operator's; [`AS_CONFIGURED`] = none was set.
     weight: AtomicU16,
+    /// New sessions over time; `None`: nobody asked yet.
+    admission: Mutex<Option<Bucket>>,
+    /// Who waits for its upstream.
+    line: Arc<Line>,
 }
 
 /// Stands for no weight of the operator's.
@@ -62,7 +71,7 @@ impl EndpointState {
     /// The heaviest weight, as in the configuration.
     pub const MAX_WEIGHT: u16 = 256;
 
-    pub(crate) fn new(upstream: UpstreamName, address: Endpoint) -> Self {
+    pub(super) fn new(upstream: UpstreamName, address: Endpoint, line: Arc<Line>) -> Self {
         Self {
             upstream,
             address,
@@ -70,6 +79,8 @@ impl EndpointState {
             sessions: AtomicU32::new(0),
             standing: AtomicU8::new(0),
             weight: AtomicU16::new(AS_CONFIGURED),
+            admission: Mutex::default(),
+            line,
         }
     }
 
@@ -104,6 +115,29 @@ impl EndpointState {
         let weight = weight.map_or(AS_CONFIGURED, |weight| weight.min(Self::MAX_WEIGHT));
         self.weight.store(weight, Ordering::Relaxed);
     }
+
+    /// Who waits for its upstream to have room: the first is to be called when a lease was given back.
+    #[must_use]
+    pub fn line(&self) -> &Arc<Line> {
+        &self.line
+    }
+
+    /// How long until another session is admitted at this rate; `None` = one is at once.
+    pub(super) fn admits_after(&self, rate: Rate, now: Tick) -> Option<Duration> {
+        let now = since_start(now);
+        let mut bucket = self.admission().unwrap_or_else(|| Bucket::full(rate, now));
+        bucket.take(rate, now, 1).err()
+    }
+
+    /// Admits a session at this rate; false: there is no token.
+    pub(super) fn admit(&self, rate: Rate, now: Tick) -> bool {
+        let now = since_start(now);
+        self.admission().get_or_insert_with(|| Bucket::full(rate, now)).take(rate, now, 1).is_ok()
+    }
+
+    fn admission(&self) -> MutexGuard<'_, Option<Bucket>> {
+        self.admission.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// A session's claim on an endpoint: counted while it lives.
@@ -114,9 +148,14 @@ pub struct Lease {
 }
 
 impl Lease {
-    pub(super) fn claim(endpoint: &Arc<EndpointState>) -> Self {
-        endpoint.sessions.fetch_add(1, Ordering::Relaxed);
-        Self { endpoint: Arc::clone(endpoint) }
+    /// Claims one that has at least `least` sessions, and at most `most` with this one.
+    pub(super) fn claim(endpoint: &Arc<EndpointState>, least: u32, most: Option<u32>) -> Option<Self> {
+        let join = |sessions: u32| {
+            let has_room = sessions >= least && most.is_none_or(|most| sessions < most);
+            has_room.then(|| sessions.saturating_add(1))
+        };
+        endpoint.sessions.fetch_update(Ordering::AcqRel, Ordering::Acquire, join).ok()?;
+        Some(Self { endpoint: Arc::clone(endpoint) })
     }
 
     /// The endpoint claimed.
@@ -128,6 +167,6 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.endpoint.sessions.fetch_sub(1, Ordering::Relaxed);
+        self.endpoint.sessions.fetch_sub(1, Ordering::AcqRel);
     }
 }

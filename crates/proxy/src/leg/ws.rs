@@ -265,6 +265,8 @@ pub(super) fn close_code(reason: Reason) -> u16 {
         | Reason::DialUnreachable
         | Reason::DialUntrusted
         | Reason::NoEndpoint
+        | Reason::QueueFull
+        | Reason::QueueTimeout
         | Reason::Overload => 1008,
     }
 }

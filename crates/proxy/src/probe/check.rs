@@ -512,7 +512,7 @@ fn failed(error: &io::Error) -> Found {
         DialError::Unreachable if error.kind() == io::ErrorKind::AddrNotAvailable => Found::Nothing,
         DialError::Refused => Found::Bad("it refused the connection".into()),
         DialError::Timeout => Found::Bad("it did not answer in time".into()),
-        DialError::Unreachable | DialError::Untrusted | DialError::NoEndpoint => {
+        DialError::Unreachable | DialError::Untrusted | DialError::NoEndpoint | DialError::QueueFull => {
             Found::Bad("there is no way to it".into())
         }
     }

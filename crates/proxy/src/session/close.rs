@@ -59,9 +59,31 @@ impl Session {
     /// Ends it because the gateway wants so.
     pub(crate) fn end(&mut self, reason: Reason, io: &mut Io) -> Step {
         match self.phase {
-            Phase::Opening(_) => self.over(reason),
+            Phase::Opening(_) => {
+                self.give_back(io);
+                self.over(reason)
+            }
             Phase::Relaying => self.part(reason, io),
             Phase::Resetting(_) | Phase::Parting(_) | Phase::Over(_) => Step::Wait,
+        }
+    }
+
+    /// The client has left. What it made us dial is held against it, or leaving early would make a port scan
+    /// free.
+    pub(super) fn give_up(&mut self, reason: Reason, io: &Io) -> Step {
+        self.charge(reason, io);
+        self.give_back(io);
+        // The client broke its connection, and so the endpoint's breaks.
+        if let Some(endpoint) = &mut self.endpoint {
+            endpoint.reset();
+        }
+        self.over(reason)
+    }
+
+    pub(super) fn charge(&self, reason: Reason, io: &Io) {
+        if matches!(&self.phase, Phase::Opening(gate) if gate.dialled.is_some()) && reason != Reason::Overload
+        {
+            io.charge_failed_dial(self.client_address.ip(), self.is_address_claimed());
         }
     }
 

@@ -28,10 +28,19 @@ pub(super) enum Plan {
     Upstream {
         upstream: Arc<Upstream>,
         tried: Vec<Endpoint>,
+        /// Stands for the client where its place decides.
+        client: u64,
     },
 }
 
 impl Plan {
+    /// Takes note of an endpoint that is about to be tried.
+    pub(super) fn tries(&mut self, endpoint: &Endpoint) {
+        if let Self::Upstream { tried, .. } = self {
+            tried.push(endpoint.clone());
+        }
+    }
+
     /// The name of the endpoint that is dialled, where it goes by one.
     pub(super) fn host(&self) -> Option<&HostName> {
         match self {

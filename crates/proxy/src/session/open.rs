@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::num::NonZeroU16;
 use std::sync::Arc;
+use std::time::Duration;
 
 use portcullis_core::config::{ProxyHeader, Transport};
 use portcullis_core::endpoint::{Host, HostName};
@@ -11,6 +12,7 @@ use portcullis_core::opening::{Action, DialError, Input, Opening, Terms};
 use portcullis_core::outcome::Reason;
 use portcullis_core::resolver::{Ask, Resolved, Target};
 use portcullis_core::snapshot::ListenerPlan;
+use portcullis_core::upstream::Place;
 use portcullis_core::wheel::Tick;
 use portcullis_sys::epoll::Event;
 
@@ -19,8 +21,8 @@ use crate::io::Io;
 use crate::leg::{
     self, Asking, Caller, Established, Introduction, Kcp, Leg, Onward, Opened, Received, Whose, message,
 };
-use crate::pool;
 use crate::session::dial::{Plan, dial_tcp, dialling, onward, source, why};
+use crate::session::queue::place_of;
 use crate::session::{Phase, Session, Step};
 
 /// What a session is while it opens: the machine and what its actions need.
@@ -32,7 +34,9 @@ pub(super) struct Gate {
     read_at_most: usize,
     /// A key whose turn for an expensive step has not come.
     key: Option<Option<Box<str>>>,
-    plan: Plan,
+    pub(super) plan: Plan,
+    /// Its place among those who wait for an endpoint to have room.
+    pub(super) place: Option<Place>,
     awaited: Option<Awaited>,
     serial: u16,
     connected: bool,
@@ -40,8 +44,8 @@ pub(super) struct Gate {
     onward: Onward,
     /// The target's name, where the key has one.
     host: Option<HostName>,
-    /// Was an attempt made that may have failed?
-    dialled: bool,
+    /// When the last attempt that may have failed was begun, as [`Clock::elapsed`](crate::io::Clock::elapsed).
+    pub(super) dialled: Option<Duration>,
     /// Is its client not known yet, and so not let in?
     is_client_due: bool,
     /// Why its client is not let in, where its key is known already: it is refused like any other key.
@@ -66,12 +70,13 @@ impl Gate {
             read_at_most: 0,
             key: None,
             plan: Plan::Nothing,
+            place: None,
             awaited: None,
             serial: 0,
             connected: false,
             onward: Onward::default(),
             host: None,
-            dialled: false,
+            dialled: None,
             is_client_due,
             unwanted: None,
         }
@@ -102,6 +107,9 @@ impl Session {
         if io.now >= gate.poll_timeout() {
             gate.key = None;
             return self.feed(Input::Due, io);
+        }
+        if gate.machine.is_queued() {
+            return self.look(io); // it may have been called
         }
         if let Some(key) = gate.key.take() {
             return self.resolve(key, io);
@@ -165,7 +173,7 @@ impl Session {
     }
 
     /// Feeds the machine and does what it says.
-    fn feed(&mut self, input: Input<'_>, io: &mut Io) -> Step {
+    pub(super) fn feed(&mut self, input: Input<'_>, io: &mut Io) -> Step {
         let Phase::Opening(gate) = &mut self.phase else { return Step::Wait };
         let now = if matches!(input, Input::Due) { io.now } else { io.next_tick() };
         let action = gate.machine.handle(now, input);
@@ -183,6 +191,7 @@ impl Session {
             }
             Action::Resolve(key) => self.resolve(key, io),
             Action::Dial => self.dial(io),
+            Action::Look => self.look(io),
             Action::AbandonDial => self.dial_failed(DialError::Timeout, io),
             Action::Relay { surplus } => self.begin_relay(surplus, io),
             Action::Refuse(reason) => self.refuse(reason, io),
@@ -228,14 +237,14 @@ impl Session {
         match plan.route.resolver.resolve(&ask, &self.snapshot.own) {
             Ok(Resolved { target, identity }) => {
                 self.identity = identity.or_else(|| self.client.identity());
-                self.aim(target, io)
+                self.aim(target, key.as_deref(), io)
             }
             Err(refusal) => self.feed(Input::Unresolved(refusal.into()), io),
         }
     }
 
     /// The target is known: dial it, or ask for its addresses first.
-    fn aim(&mut self, target: Target, io: &mut Io) -> Step {
+    fn aim(&mut self, target: Target, key: Option<&str>, io: &mut Io) -> Step {
         let Phase::Opening(gate) = &mut self.phase else { return Step::Wait };
         let dial = &self.plan.route.dial;
         match target {
@@ -261,7 +270,8 @@ impl Session {
                 };
                 self.target = Some(name.as_str().into());
                 let plan = dialling(&upstream.settings.dial, upstream.endpoints().count() == 1);
-                gate.plan = Plan::Upstream { upstream, tried: Vec::new() };
+                let client = place_of(&upstream, key, self.client_address.ip());
+                gate.plan = Plan::Upstream { upstream, tried: Vec::new(), client };
                 self.feed(Input::Resolved(plan), io)
             }
         }
@@ -322,7 +332,6 @@ impl Session {
     /// Begins one attempt; a new attempt at an upstream takes a new lease.
     fn dial(&mut self, io: &mut Io) -> Step {
         self.endpoint = None;
-        self.lease = None;
         let Phase::Opening(gate) = &mut self.phase else { return Step::Wait };
         gate.awaited = None; // an answer to an attempt that was given up is none to this one
         let host = match &mut gate.plan {
@@ -332,23 +341,17 @@ impl Session {
                 *next += 1;
                 return self.connect(address, io);
             }
-            Plan::Upstream { upstream, tried } => {
-                let Some(lease) = upstream.lease(tried) else {
-                    return self.dial_failed(DialError::NoEndpoint, io);
-                };
-                let endpoint = lease.endpoint().address.clone();
-                tried.push(endpoint.clone());
-                if let Some((leg, address)) = pool::take(io, upstream, lease.endpoint(), self.token | 1) {
-                    gate.dialled = true;
-                    self.lease = Some(lease);
-                    self.endpoint = Some(leg);
-                    self.endpoint_address = Some(address);
-                    return self.feed(Input::EndpointOpen, io);
-                }
-                self.lease = Some(lease);
-                endpoint
-            }
+            Plan::Upstream { .. } => match self.take_lease(io) {
+                Ok(lease) => self.lease.insert(lease).endpoint().address.clone(),
+                Err(step) => return step,
+            },
         };
+        if let Phase::Opening(gate) = &mut self.phase {
+            gate.plan.tries(&host);
+        }
+        if let Some(step) = self.take_warm(io) {
+            return step;
+        }
         match host.host {
             Host::Ip(ip) => self.connect(SocketAddr::new(ip, host.port.get()), io),
             Host::Name(name) => self.ask(Awaited::Endpoint, name, Some(host.port), io),
@@ -377,7 +380,7 @@ impl Session {
         }
         let turn = self.id.0 / io.shared.mailboxes.len() as u64 + gate.plan.earlier_attempts() as u64;
         let source = source(dial, address, turn);
-        gate.dialled = true;
+        gate.dialled = Some(io.clock.elapsed());
         self.endpoint_address = Some(address);
         let leg = match (&dial.transport, crypt) {
             (Transport::Kcp(settings), Some(crypt)) => {
@@ -416,7 +419,10 @@ impl Session {
             return Step::Wait;
         };
         match endpoint.establish(&mut gate.onward, io) {
-            Established::Ready => self.feed(Input::EndpointOpen, io),
+            Established::Ready => {
+                self.judge_endpoint(None, io);
+                self.feed(Input::EndpointOpen, io)
+            }
             Established::Failed(error) => self.dial_failed(why(&error), io),
             Established::Untrusted => self.dial_failed(DialError::Untrusted, io),
             Established::NotYet => self.feed_due(io),
@@ -427,9 +433,10 @@ impl Session {
         }
     }
 
-    fn dial_failed(&mut self, error: DialError, io: &mut Io) -> Step {
+    pub(super) fn dial_failed(&mut self, error: DialError, io: &mut Io) -> Step {
+        self.judge_endpoint(Some(error), io);
         self.endpoint = None;
-        self.lease = None;
+        self.give_back(io);
         if let Phase::Opening(gate) = &mut self.phase {
             gate.awaited = None;
         }
@@ -453,26 +460,9 @@ impl Session {
         self.relay(io)
     }
 
-    /// The client has left. What it made us dial is held against it, or leaving early would make a port scan
-    /// free.
-    fn give_up(&mut self, reason: Reason, io: &Io) -> Step {
-        self.charge(reason, io);
-        // The client broke its connection, and so the endpoint's breaks.
-        if let Some(endpoint) = &mut self.endpoint {
-            endpoint.reset();
-        }
-        self.over(reason)
-    }
-
-    fn charge(&self, reason: Reason, io: &Io) {
-        if matches!(&self.phase, Phase::Opening(gate) if gate.dialled) && reason != Reason::Overload {
-            io.charge_failed_dial(self.client_address.ip(), self.is_address_claimed());
-        }
-    }
-
     fn refuse(&mut self, reason: Reason, io: &mut Io) -> Step {
         self.endpoint = None;
-        self.lease = None;
+        self.give_back(io);
         let Phase::Opening(gate) = &self.phase else { return Step::Wait };
         let greeted = gate.greeted;
         self.charge(reason, io);

@@ -51,7 +51,7 @@ impl Gate {
         let config = Arc::new(config);
         let sockets = Sockets::none(workers).bind_more(&config).unwrap();
         let address = sockets.addresses()[0].1;
-        let parts = Parts { snapshot: Arc::new(snapshot(config, files)), sockets, workers, sessions };
+        let parts = Parts { snapshot: Arc::new(snapshot(config, files, None)), sockets, workers, sessions };
         let (handle, running) = start(parts).unwrap();
         Self { handle, running: Some(running), address, sockets: None }
     }
@@ -69,7 +69,8 @@ impl Gate {
     pub(crate) fn reload(&mut self, text: &str) {
         let config = Arc::new(Config::parse(text, "test.toml", &|_| None).unwrap());
         let sockets = self.sockets.take().unwrap().bind_more(&config).unwrap();
-        let snapshot = Arc::new(snapshot(config, &Files::new()));
+        let previous = self.handle.snapshot();
+        let snapshot = Arc::new(snapshot(config, &Files::new(), Some(&previous)));
         self.handle.apply(snapshot, sockets.clone());
         self.sockets = Some(sockets);
     }
@@ -132,12 +133,12 @@ impl Gate {
     }
 }
 
-fn snapshot(config: Arc<Config>, files: &Files) -> Snapshot {
+fn snapshot(config: Arc<Config>, files: &Files, previous: Option<&Snapshot>) -> Snapshot {
     let read = |path: &std::path::Path| {
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         files.get(name).cloned().ok_or_else(|| std::io::ErrorKind::NotFound.into())
     };
-    Snapshot::build(config, Own::default(), &read, None).unwrap()
+    Snapshot::build(config, Own::default(), &read, previous).unwrap()
 }
 
 impl Drop for Gate {

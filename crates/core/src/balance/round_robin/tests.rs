@@ -19,24 +19,24 @@ fn weights_are_spread_smoothly() {
     for (weights, want) in rows {
         let turns = RoundRobin::new(weights);
         let twice = [want, want].concat();
-        let got: Vec<usize> = twice.iter().map(|_| turns.pick(|_| true).unwrap()).collect();
+        let got: Vec<usize> = twice.iter().map(|_| pick(&turns, |_| true).unwrap()).collect();
         assert_eq!(got, twice, "{weights:?}");
     }
 }
 
 #[test]
 fn nobody_is_picked_from_nobody() {
-    assert_eq!(RoundRobin::new(&[]).pick(|_| true), None);
-    assert_eq!(RoundRobin::new(&[0, 0]).pick(|_| true), None);
-    assert_eq!(RoundRobin::new(&[1, 1]).pick(|_| false), None);
+    assert_eq!(pick(&RoundRobin::new(&[]), |_| true), None);
+    assert_eq!(pick(&RoundRobin::new(&[0, 0]), |_| true), None);
+    assert_eq!(pick(&RoundRobin::new(&[1, 1]), |_| false), None);
     // Only an endpoint without a share would do.
-    assert_eq!(RoundRobin::new(&[1, 0]).pick(|index| index == 1), None);
+    assert_eq!(pick(&RoundRobin::new(&[1, 0]), |index| index == 1), None);
 }
 
 #[test]
 fn a_missing_endpoint_gives_its_turns_to_all_the_others() {
     let turns = RoundRobin::new(&[1, 1, 1]);
-    let got: Vec<usize> = (0..6).map(|_| turns.pick(|index| index != 1).unwrap()).collect();
+    let got: Vec<usize> = (0..6).map(|_| pick(&turns, |index| index != 1).unwrap()).collect();
     assert_eq!(got, [0, 2, 0, 2, 0, 2]);
 }
 
@@ -69,6 +69,43 @@ fn a_huge_upstream_is_worked_out_in_bounded_steps() {
     assert_eq!(RoundRobin::new(&[256; 70_000]).round.len(), RoundRobin::MAX_ENDPOINTS);
 }
 
+#[test]
+fn an_endpoint_that_is_to_have_less_has_its_turns_spread_and_the_others_keep_theirs() {
+    // What each weighs now of a weight of one, in 1/256, against what a round of 1, 1, 2 was made for.
+    let rows: [([u32; 3], [usize; 3]); 5] = [
+        ([256, 256, 512], [256, 256, 512]),
+        ([64, 256, 512], [64, 256, 512]),
+        ([16, 16, 32], [256, 256, 512]),
+        ([256, 16, 0], [256, 16, 0]),
+        ([512, 256, 512], [512, 256, 512]), // more than the round was made for
+    ];
+    for (weights, want) in rows {
+        let turns = RoundRobin::new(&[1, 1, 2]);
+        let mut counts = [0; 3];
+        let mut last = [0; 3];
+        let all: usize = want.iter().sum();
+        for turn in 0..all {
+            let index = turns.pick(|index| weights[index]).unwrap();
+            assert!(
+                turn - last[index] <= 4 * all / want[index],
+                "{weights:?}: {index} waits since {}",
+                last[index]
+            );
+            last[index] = turn;
+            counts[index] += 1;
+        }
+        assert!(
+            counts.iter().zip(want).all(|(got, want)| usize::abs_diff(*got, want) <= 2),
+            "{weights:?}: {counts:?}"
+        );
+    }
+}
+
+/// Picks among usable endpoints that weigh what the round was made for.
+fn pick(turns: &RoundRobin, usable: impl Fn(usize) -> bool) -> Option<usize> {
+    turns.pick(|index| if usable(index) { 256 * u32::from(turns.weights[index]) } else { 0 })
+}
+
 /// How often each endpoint was picked by so many workers at once.
 fn count_over(
     workers: usize,
@@ -77,7 +114,7 @@ fn count_over(
     usable: &(impl Fn(usize) -> bool + Sync),
 ) -> BTreeMap<usize, usize> {
     let picked: Vec<usize> = std::thread::scope(|scope| {
-        let picks = || (0..each).map(|_| turns.pick(usable).unwrap()).collect::<Vec<_>>();
+        let picks = || (0..each).map(|_| pick(turns, usable).unwrap()).collect::<Vec<_>>();
         let running: Vec<_> = (0..workers).map(|_| scope.spawn(picks)).collect();
         running.into_iter().flat_map(|worker| worker.join().unwrap()).collect()
     });
@@ -108,7 +145,7 @@ proptest! {
         let turns = RoundRobin::new(&weights);
         let mut naive = Naive(weights.iter().map(|&w| (i64::from(w), 0)).collect());
         for turn in 0..2 * weights.iter().map(|&w| usize::from(w)).sum::<usize>() {
-            prop_assert_eq!(turns.pick(|_| true), Some(naive.pick()), "turn {}", turn);
+            prop_assert_eq!(pick(&turns, |_| true), Some(naive.pick()), "turn {}", turn);
         }
     }
 
@@ -122,7 +159,7 @@ proptest! {
         let turns = RoundRobin::new(&weights);
         let mut counts = vec![0; weights.len()];
         for _ in 0..up.iter().map(|&index| usize::from(weights[index])).sum::<usize>() {
-            counts[turns.pick(|index| !down[index]).unwrap()] += 1;
+            counts[pick(&turns, |index| !down[index]).unwrap()] += 1;
         }
         for index in up {
             prop_assert_eq!(counts[index], usize::from(weights[index]), "endpoint {}", index);
