@@ -4,6 +4,7 @@
 //! from what the data plane, the log and the look-ups count themselves.
 
 mod endpoint;
+mod frames;
 mod kcp;
 mod page;
 mod pool;
@@ -65,6 +66,9 @@ metrics! {
     CLOSED "portcullis_closed_total" Counter ["listener", "reason"] "Sessions that had opened, by the reason of their end.",
     BYTES "portcullis_bytes_total" Counter ["listener", "direction"] "Payload bytes relayed, up (to the endpoint) and down (to the client).",
     PATH_BYTES "portcullis_path_bytes_total" Counter ["path"] "Payload bytes relayed, by how they were moved.",
+    MESSAGES "portcullis_messages_total" Counter ["listener", "direction"] "Frames of clients (`up`), whatever became of them, and of endpoints (`down`).",
+    HEARTBEATS "portcullis_heartbeats_total" Counter ["listener"] "Heartbeats of clients that the gateway answered itself.",
+    MESSAGES_LIMITED "portcullis_messages_limited_total" Counter ["listener"] "Frames of clients that were answered with an error for a limit.",
     KCP_DATAGRAMS "portcullis_kcp_datagrams_total" Counter ["listener", "direction"] "KCP datagrams that came (`in`) and left (`out`), parity and what was dropped included.",
     KCP_DROPPED "portcullis_kcp_dropped_total" Counter ["listener", "reason"] "KCP datagrams that were dropped, by reason.",
     KCP_ANSWERS "portcullis_kcp_answers_total" Counter ["listener"] "Questions of strangers that were answered without keeping anything.",
@@ -209,6 +213,7 @@ fn traffic(page: &mut Page, traffic: &Traffic, status: &Status) {
     for (path, bytes) in &traffic.path_bytes {
         page.sample(&[path], *bytes);
     }
+    frames::write(page, &traffic.listeners);
     kcp::write(page, listeners);
     pool::write(page, &traffic.pools);
     endpoint::write(page, &traffic.endpoints);

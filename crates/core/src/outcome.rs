@@ -39,6 +39,8 @@ reasons! {
     ClientReset "client-reset" "The client's connection was reset, or its KCP link is dead.",
     EndpointReset "endpoint-reset" "The endpoint's connection was reset, or its KCP link is dead.",
     Idle "idle" "Nothing was heard for `idle_timeout`.",
+    Heartbeat "heartbeat" "The client missed as many heartbeats as it may (`frames`).",
+    MessageRate "message-rate" "The client sent more messages than its limits allow (`on_limit = \"close\"`).",
     HalfCloseTimeout "half-close-timeout" "One direction had ended and the other was silent for `half_close_timeout`.",
     Protocol "protocol" "The client broke the WebSocket protocol.",
     EndpointProtocol "endpoint-protocol" "The endpoint broke the WebSocket protocol.",
@@ -102,11 +104,13 @@ pub enum Path {
     Ws,
     /// As KCP datagrams, whatever the other side speaks.
     Kcp,
+    /// As frames, whatever carries them.
+    Frames,
 }
 
 impl Path {
     /// Every path, in declaration order.
-    pub const ALL: [Self; 5] = [Self::Copy, Self::Splice, Self::Tls, Self::Ws, Self::Kcp];
+    pub const ALL: [Self; 6] = [Self::Copy, Self::Splice, Self::Tls, Self::Ws, Self::Kcp, Self::Frames];
 
     /// The label in logs and metrics.
     #[must_use]
@@ -117,6 +121,7 @@ impl Path {
             Self::Tls => "tls",
             Self::Ws => "ws",
             Self::Kcp => "kcp",
+            Self::Frames => "frames",
         }
     }
 }

@@ -6,6 +6,7 @@
 //! [`std::io::ErrorKind::WouldBlock`], so that a test that waits in vain fails instead of hanging.
 
 mod endpoint;
+mod frame;
 mod gateway;
 mod handshake;
 mod haproxy;
@@ -18,6 +19,7 @@ mod ws;
 use std::time::Duration;
 
 pub use endpoint::{Endpoint, serve};
+pub use frame::{DEMO_ANSWER, DEMO_CUTS, Frame, FrameClient, TypeWidth, Types, serve_demo, serve_frames};
 pub use gateway::Gateway;
 pub use haproxy::Haproxy;
 pub use kcp::{KcpClient, KcpEndpoint, KcpOptions, KcpStream};

@@ -6,6 +6,7 @@
 
 mod asking;
 mod caller;
+mod frames;
 mod kcp;
 mod open;
 mod payload;
@@ -27,6 +28,7 @@ use portcullis_sys::socket::Socket;
 use crate::ring::{Lent, Ring};
 pub(crate) use asking::{Asking, Whose};
 pub(crate) use caller::Caller;
+pub(crate) use frames::{FrameTally, Frames, Turn};
 pub(crate) use kcp::{ASK_AFTER, Kcp, Newcomer, Terms};
 use open::Stage;
 pub(crate) use open::{Established, Introduction, Onward, Opened, message};

@@ -33,7 +33,9 @@ use portcullis_core::snapshot::Snapshot;
 
 pub use census::{Act, Met, Place, Visit, VisitError};
 pub use handle::{Asked, Event, NameError, Opened, ProxyHandle, Question, Refused, Told};
-pub use meter::{Counts, Discard, EndpointCounts, KcpCounts, ListenerCounts, PoolCounts, RTT_BOUNDS};
+pub use meter::{
+    Counts, Discard, EndpointCounts, FrameCounts, KcpCounts, ListenerCounts, PoolCounts, RTT_BOUNDS,
+};
 pub use outlet::Outlet;
 pub use sockets::{BindError, Sockets};
 

@@ -1,6 +1,7 @@
 //! Counters: one padded block per worker and listener, written by that worker only, summed by a scrape.
 
 mod endpoint;
+mod frames;
 mod kcp;
 mod pool;
 
@@ -12,6 +13,8 @@ use portcullis_core::outcome::{Path, Reason};
 
 pub use endpoint::EndpointCounts;
 pub(crate) use endpoint::of_snapshot as endpoint_counts;
+pub(crate) use frames::FrameCell;
+pub use frames::FrameCounts;
 pub(crate) use kcp::KcpCell;
 pub use kcp::{KcpCounts, RTT_BOUNDS};
 pub(crate) use pool::PoolMeter;
@@ -50,6 +53,7 @@ pub(crate) struct Cell {
     path_bytes: [Count; Path::ALL.len()],
     refused: [Count; Reason::ALL.len()],
     closed: [Count; Reason::ALL.len()],
+    pub(crate) frames: FrameCell,
     pub(crate) kcp: KcpCell,
 }
 
@@ -66,6 +70,7 @@ impl Default for Cell {
             path_bytes: Path::ALL.map(|_| Count::default()),
             refused: by_reason(),
             closed: by_reason(),
+            frames: FrameCell::default(),
             kcp: KcpCell::default(),
         }
     }
@@ -130,6 +135,7 @@ impl Meter {
                 .map(|path| self.cells.iter().map(|cell| cell.path_bytes[path as usize].read()).sum()),
             refused: by_reason(|cell| &cell.refused),
             closed: by_reason(|cell| &cell.closed),
+            frames: FrameCounts::sum(&self.cells),
             kcp: KcpCounts::sum(&self.cells),
         }
     }
@@ -158,6 +164,8 @@ pub struct ListenerCounts {
     pub refused: Vec<(Reason, u64)>,
     /// Sessions that were open, by reason of their end; reasons that did not happen are left out.
     pub closed: Vec<(Reason, u64)>,
+    /// What is counted of frames; all zero where nobody speaks in them.
+    pub frames: FrameCounts,
     /// What is counted of KCP; all zero where nobody speaks it.
     pub kcp: KcpCounts,
 }

@@ -6,6 +6,7 @@
 //! bytes.
 
 mod copy;
+mod frames;
 mod splice;
 #[cfg(test)]
 mod tests;

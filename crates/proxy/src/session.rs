@@ -25,7 +25,7 @@ use portcullis_sys::epoll::Event;
 use crate::admission::{Permit, is_told_later};
 use crate::handle::{Opened, Told};
 use crate::io::Io;
-use crate::leg::{Kcp, Leg};
+use crate::leg::{Frames, Kcp, Leg};
 use crate::meter::Meter;
 use crate::relay::Flow;
 use close::{Parting, Resetting};
@@ -44,6 +44,8 @@ pub(crate) struct Session {
     client: Leg,
     endpoint: Option<Leg>,
     lease: Option<Lease>,
+    /// What is known of its frames, if it speaks in them, once it is open.
+    frames: Option<Box<Frames>>,
     phase: Phase,
     up: Flow,
     down: Flow,
@@ -128,6 +130,7 @@ impl Session {
             client,
             endpoint: None,
             lease: None,
+            frames: None,
             phase: Phase::Opening(gate),
             up: Flow::default(),
             down: Flow::default(),
@@ -206,6 +209,7 @@ impl Session {
     pub(crate) fn handle_datagram<'b>(&mut self, now: Tick, plain: &'b [u8], run: &mut Vec<&'b [u8]>) {
         let straight = self.plan.settings.zero_copy
             && matches!(self.phase, Phase::Relaying)
+            && self.frames.is_none()
             && run.len() < self.run_at_most()
             && !self.up.holds_bytes()
             && self.endpoint.as_ref().is_some_and(|to| to.plain().is_some() && !to.is_blocked());
@@ -324,7 +328,10 @@ impl Session {
     }
 
     /// Adds what a step has moved to the counters.
-    fn count(&self, before: (u64, u64, u64), io: &Io) {
+    fn count(&mut self, before: (u64, u64, u64), io: &Io) {
+        if let Some(frames) = &mut self.frames {
+            self.meter.cell(usize::from(io.worker)).frames.count(frames.take_counts());
+        }
         let now = self.moved_bytes();
         if now != before {
             let cell = self.meter.cell(usize::from(io.worker));
@@ -343,7 +350,13 @@ impl Session {
         self.moved = io.now;
         self.pinged = io.now;
         self.phase = Phase::Relaying;
+        if let Some(settings) = &self.plan.settings.frames {
+            self.frames = Some(Box::new(Frames::new(settings, &self.plan.entrance, io.next_tick())));
+        }
         self.path = self.client.path().max(self.endpoint.as_ref().map_or(Path::Copy, Leg::path));
+        if self.frames.is_some() {
+            self.path = Path::Frames;
+        }
         self.meter.cell(usize::from(io.worker)).opened.add(1);
         if io.shared.tell_opened.load(Ordering::Relaxed)
             && let Some(endpoint) = self.endpoint_address

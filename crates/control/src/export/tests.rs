@@ -9,7 +9,7 @@ use portcullis_core::health::Counted;
 use portcullis_core::name::{ListenerName, UpstreamName};
 use portcullis_core::outcome::Reason;
 use portcullis_core::wire::kcp::roster::Dropped;
-use portcullis_proxy::{EndpointCounts, KcpCounts, PoolCounts, RTT_BOUNDS};
+use portcullis_proxy::{EndpointCounts, FrameCounts, KcpCounts, PoolCounts, RTT_BOUNDS};
 
 use super::*;
 use crate::status::InForce;
@@ -57,7 +57,8 @@ fn example() -> Traffic {
         closed: vec![(Reason::ClientEnded, 7)],
         up_bytes: 11,
         down_bytes: 12,
-        path_bytes: [5, 18, 0, 0, 0],
+        path_bytes: [5, 18, 0, 0, 0, 0],
+        frames: FrameCounts { up: 21, down: 22, heartbeats: 23, limited: 24 },
         kcp: kcp(),
     };
     Traffic::from(Counts {

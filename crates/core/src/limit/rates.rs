@@ -41,6 +41,11 @@ impl Rates {
         self.links.push(Link { rate, scope });
     }
 
+    /// Adds the buckets of `more`.
+    pub fn append(&mut self, more: Self) {
+        self.links.extend(more.links);
+    }
+
     /// Adds a bucket of bytes. Its burst is at least what is earned in 20 ms: nobody looks at it more often.
     pub fn push_bytes(&mut self, mut rate: Rate, scope: Arc<dyn Scope>) {
         rate.burst = rate.burst.max(rate.per_second * LEAST_BURST.as_secs_f64()).max(1.0);

@@ -22,11 +22,11 @@ pub const TOKEN: usize = 16;
 /// The longest header, in bytes: version, type of two, length, token.
 pub const HEADER_MAX: usize = 1 + 2 + 2 + TOKEN;
 
-/// What a device shows that it is the one it says. A secret: it is not printed.
+/// The bytes of a device token, which nobody has judged yet. A secret: they are not printed.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub struct DeviceToken(pub [u8; TOKEN]);
+pub struct TokenBytes(pub [u8; TOKEN]);
 
-impl fmt::Debug for DeviceToken {
+impl fmt::Debug for TokenBytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("***")
     }
@@ -42,7 +42,7 @@ pub struct Header {
     /// Bytes of the payload; a token is not counted.
     pub length: u16,
     /// The device token; `Some` exactly in version 2 of a client's frame.
-    pub token: Option<DeviceToken>,
+    pub token: Option<TokenBytes>,
 }
 
 impl Header {
@@ -66,7 +66,7 @@ impl Header {
             TypeBytes::Two => bytes.push(&self.kind.to_be_bytes()),
         }
         bytes.push(&self.length.to_be_bytes());
-        if let Some(DeviceToken(token)) = &self.token {
+        if let Some(TokenBytes(token)) = &self.token {
             bytes.push(token);
         }
         bytes
@@ -105,11 +105,27 @@ impl fmt::Debug for HeaderBytes {
 }
 
 /// Appends a frame without a token. A payload is cut at 65,535 bytes: the gateway's own messages are far shorter.
-pub fn push(to: &mut Vec<u8>, width: TypeBytes, (version, kind): (u8, u16), payload: &[u8]) {
-    let length = u16::try_from(payload.len()).unwrap_or(u16::MAX);
-    let header = Header { version, kind, length, token: None };
-    to.extend_from_slice(&header.encode(width));
-    to.extend_from_slice(payload.get(..usize::from(length)).unwrap_or_default());
+pub fn push(to: &mut Vec<u8>, width: TypeBytes, kind: (u8, u16), payload: &[u8]) {
+    push_with(to, width, kind, |to| to.extend_from_slice(payload));
+}
+
+/// As [`push`], where `write` appends the payload.
+pub fn push_with(
+    to: &mut Vec<u8>,
+    width: TypeBytes,
+    (version, kind): (u8, u16),
+    write: impl FnOnce(&mut Vec<u8>),
+) {
+    let header = |length| Header { version, kind, length, token: None }.encode(width);
+    let from = to.len();
+    to.extend_from_slice(&header(0));
+    let payload = to.len();
+    write(to);
+    let length = u16::try_from(to.len() - payload).unwrap_or(u16::MAX);
+    to.truncate(payload + usize::from(length));
+    if let Some(place) = to.get_mut(from..payload) {
+        place.copy_from_slice(&header(length));
+    }
 }
 
 /// What a piece of the stream is.
@@ -241,7 +257,7 @@ impl Decoder {
             }
         };
         let (length, rest) = rest.split_first_chunk()?;
-        let token = rest.first_chunk().copied().map(DeviceToken);
+        let token = rest.first_chunk().copied().map(TokenBytes);
         Some(Header { version, kind, length: u16::from_be_bytes(*length), token })
     }
 }

@@ -34,6 +34,24 @@ pub trait Connection {
     fn wait_at_most(&self, timeout: Option<Duration>) -> io::Result<()>;
 }
 
+impl<C: Connection + ?Sized> Connection for &C {
+    fn receive(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        (**self).receive(buffer)
+    }
+
+    fn send(&self, bytes: &[u8]) -> io::Result<()> {
+        (**self).send(bytes)
+    }
+
+    fn end(&self) -> io::Result<()> {
+        (**self).end()
+    }
+
+    fn wait_at_most(&self, timeout: Option<Duration>) -> io::Result<()> {
+        (**self).wait_at_most(timeout)
+    }
+}
+
 impl Connection for TcpStream {
     fn receive(&self, buffer: &mut [u8]) -> io::Result<usize> {
         (&mut &*self).read(buffer)

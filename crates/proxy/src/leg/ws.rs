@@ -232,11 +232,17 @@ pub(super) fn rules(settings: &config::Ws, max_key: u32) -> UpgradeRules<'_> {
 pub(super) fn close_code(reason: Reason) -> u16 {
     match reason {
         Reason::ClientEnded | Reason::EndpointEnded | Reason::HalfCloseTimeout | Reason::ClientLeft => 1000,
-        Reason::Idle | Reason::Drained | Reason::Killed | Reason::MaxAge | Reason::EndpointDown => 1001,
+        Reason::Idle
+        | Reason::Heartbeat
+        | Reason::Drained
+        | Reason::Killed
+        | Reason::MaxAge
+        | Reason::EndpointDown => 1001,
         Reason::Protocol => 1002,
         Reason::TooLarge => 1009,
         Reason::EndpointReset | Reason::EndpointProtocol | Reason::ClientReset | Reason::Bug => 1011,
-        Reason::HelloTimeout
+        Reason::MessageRate
+        | Reason::HelloTimeout
         | Reason::HelloEvicted
         | Reason::Unproven
         | Reason::Replaced

@@ -142,6 +142,9 @@ impl Session {
 
     /// Says goodbye to the client and gives it time to read that.
     pub(super) fn part(&mut self, reason: Reason, io: &mut Io) -> Step {
+        if let Some(frames) = &mut self.frames {
+            frames.speak(&mut self.client, &mut io.lent);
+        }
         if self.was_open()
             && let Some(kcp) = &self.plan.settings.kcp
         {

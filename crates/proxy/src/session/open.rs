@@ -449,7 +449,9 @@ impl Session {
         let settings = &self.plan.settings;
         self.client.say(&message(settings.hello, &settings.success_message), &mut io.lent);
         self.client.put_back(surplus);
-        if let Some(endpoint) = &mut self.endpoint
+        // In frame mode messages are pieces of a stream: their borders mean nothing.
+        if self.plan.settings.frames.is_none()
+            && let Some(endpoint) = &mut self.endpoint
             && endpoint.has_farewells()
             && self.client.has_farewells()
         {

@@ -23,23 +23,43 @@ impl Session {
     pub(super) fn relay(&mut self, io: &mut Io) -> Step {
         let Some(endpoint) = &mut self.endpoint else { return self.over(Reason::Bug) };
         let zero_copy = self.plan.settings.zero_copy;
+        if let Some(frames) = &mut self.frames {
+            frames.rang(io.now);
+        }
         self.client.flush(&mut io.lent);
         endpoint.flush(&mut io.lent);
         let mut spent = false;
-        if self.client.may_read() || self.up.holds_bytes() {
-            match self.up.pump(&mut self.client, endpoint, zero_copy, io) {
+        if self.client.may_read()
+            || self.up.holds_bytes()
+            || self.frames.as_ref().is_some_and(|frames| frames.holds())
+        {
+            let pumped = match &mut self.frames {
+                Some(frames) => self.up.pump_frames_up(&mut self.client, endpoint, frames, io),
+                None => self.up.pump(&mut self.client, endpoint, zero_copy, io),
+            };
+            match pumped {
                 Pumped::Violation(reason) => return self.part(reason, io),
                 Pumped::Spent => spent = true,
                 Pumped::Drained | Pumped::Blocked | Pumped::Ended => {}
             }
         }
+        let was_full = self.frames.as_mut().is_some_and(|frames| {
+            frames.speak(&mut self.client, &mut io.lent);
+            frames.is_full()
+        });
         if endpoint.may_read() || self.down.holds_bytes() {
-            match self.down.pump(endpoint, &mut self.client, zero_copy, io) {
+            let pumped = match &mut self.frames {
+                Some(frames) => self.down.pump_frames_down(endpoint, &mut self.client, frames, io),
+                None => self.down.pump(endpoint, &mut self.client, zero_copy, io),
+            };
+            match pumped {
                 Pumped::Violation(reason) => return self.reset_other(Side::Client, reason, io),
                 Pumped::Spent => spent = true,
                 Pumped::Drained | Pumped::Blocked | Pumped::Ended => {}
             }
         }
+        // What was said itself made room for more of the client's.
+        spent |= was_full && self.frames.as_ref().is_some_and(|frames| !frames.is_full());
         spent |= self.has_unheard_break();
         self.notice_breaks(io.now);
         self.hear(io.now);
@@ -132,7 +152,8 @@ impl Session {
             (false, true) => return self.reset_other(Side::Client, endpoint_said, io),
             (false, false) => {}
         }
-        let up_done = client_ended && !self.up.holds_bytes() && !endpoint.is_blocked();
+        let is_held = self.up.holds_bytes() || self.frames.as_ref().is_some_and(|frames| frames.holds());
+        let up_done = client_ended && !is_held && !endpoint.is_blocked();
         let down_done = endpoint_ended && !self.down.holds_bytes() && !self.client.is_blocked();
         if up_done && down_done && self.client.can_half_close() && endpoint.can_half_close() {
             let said = endpoint.conclude(&mut io.lent) & self.client.conclude(&mut io.lent);
@@ -175,10 +196,14 @@ impl Session {
         let settings = &self.plan.settings;
         let client_ended = self.client.has_ended();
         let endpoint_ended = self.endpoint.as_ref().is_some_and(Leg::has_ended);
+        let (late, silent) = self
+            .frames
+            .as_ref()
+            .map_or((Tick::NEVER, Tick::NEVER), |frames| (frames.late_at(), frames.silent_at()));
         if client_ended || endpoint_ended {
-            return self.moved.after(settings.half_close_timeout).min(self.broke);
+            return self.moved.after(settings.half_close_timeout).min(self.broke).min(late);
         }
-        let mut idle = self.heard.after(self.idle_timeout()).min(self.broke);
+        let mut idle = self.heard.after(self.idle_timeout()).min(self.broke).min(late).min(silent);
         if !self.lasting {
             idle = idle.min(self.opened.after(YOUNG));
         }
@@ -217,6 +242,9 @@ impl Session {
                 return Step::Wait;
             }
             return self.part(Reason::HalfCloseTimeout, io);
+        }
+        if self.frames.as_ref().is_some_and(|frames| io.now >= frames.silent_at()) {
+            return self.part(Reason::Heartbeat, io);
         }
         if self.is_left() && io.now >= self.heard.after(self.idle_timeout()) {
             return self.over(Reason::EndpointEnded);

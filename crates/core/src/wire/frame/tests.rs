@@ -22,7 +22,7 @@ fn version_2_shows_a_token_and_goes_on_without_it() {
     let token: [u8; TOKEN] = std::array::from_fn(|index| index as u8);
     let wire = [&[2, 0x03, 0xe8, 0, 1][..], &token, b"x"].concat();
     let (frames, is_between) = read(Decoder::of_client(TypeBytes::Two), &wire, 1);
-    let header = Header { version: 2, kind: 1000, length: 1, token: Some(DeviceToken(token)) };
+    let header = Header { version: 2, kind: 1000, length: 1, token: Some(TokenBytes(token)) };
     assert_eq!((frames, is_between), (vec![(header, b"x".to_vec())], true));
     assert_eq!(*header.encode(TypeBytes::Two), wire[..21]);
     assert_eq!(*header.without_token().encode(TypeBytes::Two), [1, 0x03, 0xe8, 0, 1]);
@@ -73,7 +73,7 @@ fn frames() -> impl Strategy<Value = Vec<Frame>> {
     ];
     let frame = (any::<u8>(), 0u16..256, token, payload).prop_map(|(version, kind, token, payload)| {
         let version = if token.is_some() { WITH_TOKEN } else { version };
-        let token = (version == WITH_TOKEN).then(|| DeviceToken(token.unwrap_or_default()));
+        let token = (version == WITH_TOKEN).then(|| TokenBytes(token.unwrap_or_default()));
         let length = payload.len() as u16;
         (Header { version, kind, length, token }, payload)
     });
