@@ -246,9 +246,73 @@ proptest! {
     }
 
     #[test]
+    fn any_keys_together_are_written_as_they_were_read(
+        process in some_of(OF_PROCESS),
+        listener in some_of(OF_LISTENER),
+        upstream in some_of(OF_UPSTREAM),
+    ) {
+        written_as_read(&format!(
+            "[limits]\n{process}\n{}[upstream.u]\nendpoints = [{{ address = 'a:1' }}, {{ address = 'b:1', max_sessions = 2 }}]\n{upstream}",
+            BALANCED.replace("hello", &format!("{listener}\nhello")),
+        ));
+    }
+
+    #[test]
     fn no_shuffled_file_panics(lines in prop::collection::vec(line(), 0..24)) {
         outcome(&lines.join("\n"));
     }
+}
+
+/// Keys of `[limits]`, each good beside any others.
+const OF_PROCESS: &[&str] = &[
+    "sessions = 9",
+    "failed_dials_per_minute = 0",
+    "scope = 'node'",
+    "session_rate = { rate = '5/h' }",
+    "message_rate = { rate = '7/s', burst = 9 }",
+    "up_rate = { rate = '3KiB/s' }",
+    "down_rate = { rate = '1GiB/m', burst = '1B' }",
+    "per_ip = { session_rate = { rate = '20/s', burst = 40 } }",
+    "per_device = { sessions = 1 }",
+    "per_session = { down_rate = { rate = '2MiB/s' } }",
+];
+/// Keys of a listener, each good beside any others.
+const OF_LISTENER: &[&str] = &[
+    "hello_timeout = '1s'",
+    "open_timeout = '3s'",
+    "idle_timeout = '2h'",
+    "idle = 'either'",
+    "max_age = '90m'",
+    "zero_copy = false",
+    "keepalive = { idle = '9s' }",
+    "user_timeout = '3s'",
+    "congestion = 'system'",
+    "allow = '10.0.0.0/8'",
+    "deny = ['10.1.0.0/16', '::1']",
+    "limits = { sessions = 3, per_ip = { sessions = 2 } }",
+    "proxy_protocol = '10.0.0.1'",
+    "frames = { type_bytes = 2, dispatch = 'request', on_limit = 'delay', types = { login = 9 } }",
+];
+/// Keys of an upstream, each good beside any others.
+const OF_UPSTREAM: &[&str] = &[
+    "balance = 'hash'",
+    "connect_timeout = '1s'",
+    "attempts = 7",
+    "source = '10.0.0.1'",
+    "max_sessions = 2",
+    "session_rate = { rate = '9/m', burst = 2 }",
+    "queue = { size = 7 }",
+    "health = { kind = 'http', timeout = '1s', rise = 9, agent = { port = 7 } }",
+    "eject = { failures = 3, most = 10 }",
+    "panic_threshold = 50",
+    "slow_start = '1m'",
+    "on_down = 'close'",
+    "pool = { min_idle = 2, max_age = '9s' }",
+];
+
+/// Some of the lines, in their order.
+fn some_of(lines: &'static [&'static str]) -> impl Strategy<Value = String> {
+    prop::sample::subsequence(lines, 0..=lines.len()).prop_map(|some| some.join("\n"))
 }
 
 /// Lines that stand in configs, most of them in the wrong place.

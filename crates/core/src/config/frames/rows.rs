@@ -45,7 +45,7 @@ static TYPE_BYTES: Key<Whole<u8>> = Key {
     default: || 1,
     doc: "how wide a frame's type is: 1 = u8, 2 = u16, big endian",
 };
-static DISPATCH: Key<Choice<Word>> = Key {
+pub(in crate::config) static DISPATCH: Key<Choice<Word>> = Key {
     name: "dispatch",
     kind: Choice {
         noun: "dispatch",
@@ -57,7 +57,7 @@ static DISPATCH: Key<Choice<Word>> = Key {
 };
 /// `dispatch`, without what else it needs.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Word {
+pub(in crate::config) enum Word {
     Session,
     Request,
 }

@@ -260,7 +260,7 @@ pub(super) static KCP: Key<Nested<Kcp>> = Key {
     doc: "KCP settings, with protocol \"kcp\" only",
 };
 
-pub(super) static FRAMES: Maybe<Nested<Frames>> = Maybe {
+pub(in crate::config) static FRAMES: Maybe<Nested<Frames>> = Maybe {
     name: "frames",
     kind: FRAMED,
     absent: "bytes as they come",

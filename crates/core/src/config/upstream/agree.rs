@@ -9,7 +9,7 @@ use crate::config::pool::MIN_IDLE;
 use crate::config::{Balance, Dial, OnDown, ProxyHeader, Queue, Upstream};
 
 /// Can a connection to such an endpoint be open before it is known who it is for?
-pub(super) fn is_poolable(dial: &Dial) -> bool {
+pub(in crate::config) fn is_poolable(dial: &Dial) -> bool {
     match Speech::of(dial) {
         Speech::Tcp | Speech::Tls => true,
         Speech::Kcp | Speech::Ws | Speech::Wss => false,
