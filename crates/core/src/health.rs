@@ -9,10 +9,11 @@
 //! Whatever happened, an endpoint that answers comes back by itself.
 
 pub mod agent;
+mod change;
 pub mod exchange;
 mod response;
 
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -20,6 +21,8 @@ use crate::config::{Eject, Health};
 use crate::upstream::Standing;
 use crate::wheel::Tick;
 use agent::Said;
+use change::Tally;
+pub use change::{Change, Counted};
 use response::Response;
 
 /// A whole share: see [`Fitness::share`].
@@ -72,66 +75,6 @@ struct History {
     /// Has a probe failed around the ejection? Then good ones are proof that it is over.
     seen_bad: bool,
     response: Response,
-}
-
-/// What is counted of one endpoint for its metrics.
-#[derive(Debug, Default)]
-struct Tally {
-    good: AtomicU64,
-    bad: AtomicU64,
-    ejections: AtomicU32,
-}
-
-/// What is counted of one endpoint for its metrics; each only ever grows.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counted {
-    /// Probes that were good.
-    pub good: u64,
-    /// Probes that were not.
-    pub bad: u64,
-    /// How often traffic has ejected it.
-    pub ejections: u32,
-}
-
-/// A change that the operator is told of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Change {
-    /// Probes failed often enough.
-    Down,
-    /// Probes were good often enough.
-    Up,
-    /// Traffic failed often enough: it is left alone for so long.
-    Ejected(Duration),
-    /// It serves again after an ejection.
-    Returned,
-    /// Its agent has stopped it.
-    Stopped,
-    /// Its agent lets it go on.
-    Resumed,
-}
-
-impl Change {
-    /// What it was before, as the word for it.
-    #[must_use]
-    pub fn from(self) -> &'static str {
-        match self {
-            Self::Down | Self::Ejected(_) | Self::Stopped => "up",
-            Self::Up => "down",
-            Self::Returned => "ejected",
-            Self::Resumed => "stopped",
-        }
-    }
-
-    /// What it is from here on, as the word for it.
-    #[must_use]
-    pub fn to(self) -> &'static str {
-        match self {
-            Self::Up | Self::Returned | Self::Resumed => "up",
-            Self::Down => "down",
-            Self::Ejected(_) => "ejected",
-            Self::Stopped => "stopped",
-        }
-    }
 }
 
 impl Default for Fitness {
@@ -236,12 +179,7 @@ impl Fitness {
     /// What was counted of it.
     #[must_use]
     pub fn counted(&self) -> Counted {
-        let Tally { good, bad, ejections } = &self.tally;
-        Counted {
-            good: good.load(Ordering::Relaxed),
-            bad: bad.load(Ordering::Relaxed),
-            ejections: ejections.load(Ordering::Relaxed),
-        }
+        self.tally.read()
     }
 }
 

@@ -8,17 +8,18 @@ mod gate;
 mod tls;
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream, UdpSocket};
-use std::sync::Arc;
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use gate::Gate;
+use gate::{Gate, closed_port};
 use portcullis_core::health::Change;
 use portcullis_core::name::UpstreamName;
-use portcullis_core::upstream::EndpointState;
+use portcullis_core::outcome::Reason;
+use portcullis_core::upstream::{EndpointState, Standing};
 use portcullis_peers::{Endpoint, KcpEndpoint, KcpOptions, TlsEndpoint, serve};
-use portcullis_proxy::Event;
+use portcullis_proxy::{Event, NameError, Told};
 use tls::Authority;
 
 /// The tests' patience; nothing of the product waits as long.
@@ -254,4 +255,166 @@ fn a_kcp_probe_speaks_from_one_port_and_follows_its_endpoint() {
     });
     let first = seen[0];
     assert!(seen.iter().all(|other| *other == first), "one socket and one conversation");
+}
+
+#[test]
+fn a_slow_probe_does_not_delay_the_others() {
+    let slow = Endpoint::start(deaf).unwrap();
+    let quick: Vec<_> = (0..20).map(|_| Endpoint::start(http("200 OK")).unwrap()).collect();
+    let mut addresses: Vec<_> = quick.iter().map(Endpoint::address).collect();
+    addresses.insert(0, slow.address());
+    let settings = "health = { kind = \"http\", path = \"/up\", interval = \"100ms\", timeout = \"60s\" }";
+    let gate = Gate::start(1, 100, &upstream("tcp", &addresses, settings));
+    let endpoints = endpoints(&gate);
+    until("all others are probed", || endpoints[1..].iter().all(|one| one.fitness.counted().good >= 5));
+    let counted = endpoints[0].fitness.counted();
+    assert_eq!((counted.good, counted.bad), (0, 0), "the slow one is still being waited for");
+    assert_eq!(slow.serving(), 1, "and is not asked twice at a time");
+}
+
+#[test]
+fn an_agent_is_heard_and_one_that_cannot_be_reached_changes_nothing() {
+    let words = Arc::new(Mutex::new("up 50% maxconn:3\n"));
+    let endpoint = Endpoint::start(serve::echo).unwrap();
+    let agent = Endpoint::start({
+        let words = Arc::clone(&words);
+        move |mut stream: &TcpStream| {
+            let words = *words.lock().unwrap();
+            stream.write_all(words.as_bytes())
+        }
+    });
+    let agent = agent.unwrap();
+    let settings = format!(
+        "health = {{ interval = \"100ms\", timeout = \"5s\", agent = {{ port = {}, interval = \"100ms\" }} }}",
+        agent.address().port()
+    );
+    let gate = Gate::start(1, 100, &upstream("tcp", &[endpoint.address()], &settings));
+    let state = Arc::clone(&endpoints(&gate)[0]);
+    let share = || state.fitness.share(gate.handle.now(), Duration::ZERO);
+    until("half a share", || share() == 128);
+    assert_eq!(state.fitness.agent_max_sessions(), Some(3));
+    *words.lock().unwrap() = "stopped#for lunch\n";
+    until("it is stopped", || !state.fitness.is_up(gate.handle.now()));
+    *words.lock().unwrap() = "up drain";
+    until("it drains", || state.fitness.is_up(gate.handle.now()) && state.fitness.rests());
+    let told = changes(&gate);
+    assert_eq!(
+        told.iter().map(|(change, _)| *change).collect::<Vec<_>>(),
+        [Change::Stopped, Change::Resumed]
+    );
+    assert_eq!(&*told[0].1, "for lunch");
+    *words.lock().unwrap() = "ready 100%\r\n";
+    until("it is ready", || !state.fitness.rests());
+    let asked = agent.accepted();
+    drop(agent);
+    let good = state.fitness.counted().good;
+    until("it is still probed", || state.fitness.counted().good >= good + 5);
+    assert!(asked > 3 && state.fitness.is_fit(gate.handle.now()), "an agent that is away is no failure");
+    assert_eq!(state.fitness.counted().bad, 0);
+}
+
+#[test]
+fn nobody_is_probed_who_is_worked_on() {
+    let endpoint = Endpoint::start(serve::echo).unwrap();
+    let gate = Gate::start(1, 100, &upstream("tcp", &[endpoint.address()], &health("kind = \"tcp\"")));
+    let state = Arc::clone(&endpoints(&gate)[0]);
+    until_probed(&gate, 2, 0);
+    state.set_standing(Standing::Maint);
+    drop(endpoint);
+    // The probe under way when the word came may be the last.
+    let deadline = Instant::now() + Duration::from_secs(2);
+    while Instant::now() < deadline {
+        thread::park_timeout(Duration::from_millis(20));
+    }
+    let counted = state.fitness.counted();
+    assert!(counted.bad <= 1 && !state.fitness.is_down(), "{counted:?}");
+    state.set_standing(Standing::Drain);
+    until("it is probed again", || state.fitness.is_down());
+}
+
+#[test]
+fn names_are_asked_of_the_control_plane_and_its_silence_is_no_failure() {
+    let endpoint = Endpoint::start(serve::echo).unwrap();
+    let text =
+        upstream("tcp", &[endpoint.address()], "health = { interval = \"100ms\", timeout = \"150ms\" }");
+    let text = text.replace(&endpoint.address().to_string(), "name.test:80");
+    let gate = Gate::start(1, 100, &text);
+    let state = Arc::clone(&endpoints(&gate)[0]);
+    let question = || {
+        let mut asked = Vec::new();
+        until("a question", || {
+            asked.extend(gate.handle.questions().take());
+            !asked.is_empty()
+        });
+        asked.remove(0)
+    };
+    // Not answered at all, then answered too late and without success.
+    question();
+    let late = question();
+    question();
+    gate.handle.answer(late.asked, Ok(vec![closed_port()]));
+    gate.handle.answer(question().asked, Err(NameError::Timeout));
+    gate.handle.answer(question().asked, Err(NameError::Busy));
+    question();
+    assert_eq!(state.fitness.counted().bad, 0);
+    until("a good probe", || {
+        gate.handle.answer(question().asked, Ok(vec![endpoint.address()]));
+        state.fitness.counted().good > 0
+    });
+    until("it goes on with the address of before", || {
+        gate.handle.answer(question().asked, Err(NameError::Timeout));
+        state.fitness.counted().good > 3
+    });
+    until("a name that is gone is a failure", || {
+        gate.handle.answer(question().asked, Err(NameError::NotFound));
+        state.fitness.is_down()
+    });
+}
+
+#[test]
+fn sessions_of_an_endpoint_that_is_down_are_closed_at_a_pace_where_that_is_wanted() {
+    let endpoint = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = endpoint.local_addr().unwrap();
+    for (settings, closes) in [("on_down = \"close\"", true), ("on_down = \"keep\"", false)] {
+        let settings = format!("{settings}\n{}", health("kind = \"http\", fall = 1, path = \"/up\""));
+        let listener = endpoint.try_clone().unwrap();
+        let gate = Gate::start(2, 1000, &upstream("tcp", &[address], &settings));
+        // It takes everybody in, and answers no probe: that it is down shows only there.
+        let mut inside = Vec::new();
+        let clients: Vec<_> = (0..120).map(|_| gate.connect()).collect();
+        gate.wait_for(|counts| {
+            inside.extend(drain(&listener));
+            counts.listeners[0].opened == 120
+        });
+        let mut times = Vec::new();
+        let begun = Instant::now();
+        until("all that is to happen", || {
+            inside.extend(drain(&listener));
+            for told in gate.handle.endings().take() {
+                if let Told::Ended(ended) = told {
+                    assert_eq!(ended.reason, Reason::EndpointDown);
+                    times.push(begun.elapsed());
+                }
+            }
+            if closes { times.len() == 120 } else { begun.elapsed() > Duration::from_secs(8) }
+        });
+        if closes {
+            let spread = times[119].saturating_sub(times[0]);
+            assert!(spread > Duration::from_secs(3), "{spread:?}");
+        } else {
+            assert_eq!((times.len(), gate.handle.sessions()), (0, 120));
+        }
+        assert!(endpoints(&gate)[0].fitness.is_down());
+        drop(clients);
+    }
+}
+
+/// Everybody who has come to a listener.
+fn drain(listener: &TcpListener) -> Vec<TcpStream> {
+    listener.set_nonblocking(true).unwrap();
+    let mut streams = Vec::new();
+    while let Ok((stream, _)) = listener.accept() {
+        streams.push(stream);
+    }
+    streams
 }
