@@ -91,8 +91,10 @@ pub enum DialError {
     Refused,
     /// The endpoint said nothing.
     Timeout,
-    /// There is no way there, or no port to go from.
+    /// There is no way there.
     Unreachable,
+    /// There is no port to go from.
+    NoPort,
     /// Its certificate is not accepted.
     Untrusted,
     /// There is no endpoint to try.
@@ -108,7 +110,7 @@ impl From<DialError> for Reason {
         match error {
             DialError::Refused => Reason::DialRefused,
             DialError::Timeout => Reason::DialTimeout,
-            DialError::Unreachable => Reason::DialUnreachable,
+            DialError::Unreachable | DialError::NoPort => Reason::DialUnreachable,
             DialError::Untrusted => Reason::DialUntrusted,
             DialError::NoEndpoint => Reason::NoEndpoint,
             DialError::QueueFull => Reason::QueueFull,
@@ -316,6 +318,7 @@ impl Opening {
             DialError::Timeout => self.refuse(Reason::DialTimeout),
             DialError::Refused
             | DialError::Unreachable
+            | DialError::NoPort
             | DialError::Untrusted
             | DialError::NoEndpoint
             | DialError::QueueFull

@@ -125,6 +125,8 @@ pub(crate) fn why(error: &io::Error) -> DialError {
     match error.kind() {
         io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset => DialError::Refused,
         io::ErrorKind::TimedOut => DialError::Timeout,
+        // No fault of the endpoint's: our ports to it are used up.
+        io::ErrorKind::AddrNotAvailable => DialError::NoPort,
         _ if matches!(error.raw_os_error(), Some(EMFILE | ENFILE | ENOMEM | ENOBUFS)) => DialError::Overload,
         _ => DialError::Unreachable,
     }

@@ -150,7 +150,9 @@ impl Session {
                 (endpoint.fitness.failed(io.now, eject, all), "its certificate is not accepted")
             }
             // Not the endpoint's fault.
-            Some(DialError::NoEndpoint | DialError::QueueFull | DialError::Overload) => (None, ""),
+            Some(DialError::NoEndpoint | DialError::QueueFull | DialError::Overload | DialError::NoPort) => {
+                (None, "")
+            }
         };
         if let Some(change) = change {
             probe::tell(io, &upstream.settings.name, &endpoint.address, (change, why));

@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use portcullis_core::config::{Probe, ProxyHeader, Transport};
 use portcullis_core::endpoint::Host;
-use portcullis_core::health::agent::Line;
 use portcullis_core::opening::DialError;
 use portcullis_core::upstream::Standing;
 use portcullis_core::wheel::Tick;
@@ -157,11 +156,10 @@ impl Check {
 /// What a connection that failed says of the endpoint; what this process or machine lacks says nothing.
 fn failed(error: &io::Error) -> Found {
     match why(error) {
-        DialError::Overload => Found::Nothing,
-        DialError::Unreachable if error.kind() == io::ErrorKind::AddrNotAvailable => Found::Nothing,
+        DialError::Overload | DialError::NoPort => Found::Nothing,
         DialError::Refused => Found::Bad("it refused the connection".into()),
         DialError::Timeout => Found::Bad("it did not answer in time".into()),
-        DialError::Unreachable | DialError::Untrusted | DialError::NoEndpoint => {
+        DialError::Unreachable | DialError::Untrusted | DialError::NoEndpoint | DialError::QueueFull => {
             Found::Bad("there is no way to it".into())
         }
     }
