@@ -144,8 +144,6 @@ fn every_limit_is_written_as_it_was_read() {
     let limits = "session_rate = { rate = '5000/s', burst = 10000 }, message_rate = { rate = '7/h' }, \
                   up_rate = { rate = '10MiB/s', burst = '1MiB' }, down_rate = { rate = '1023B/m' }, \
                   per_ip = { sessions = 200, session_rate = { rate = '20/s', burst = 40 } }, \
-                  per_device = { sessions = 2, session_rate = { rate = '1/m' }, message_rate = { rate = '9/s', burst = 1 }, \
-                  up_rate = { rate = '1KiB/s' }, down_rate = { rate = '1GiB/h' } }, \
                   per_session = { message_rate = { rate = '3/s' }, up_rate = { rate = '1B/s' }, down_rate = { rate = '2B/s' } }";
     let process = "[limits]\nsessions = 7\nscope = 'node'\nper_ip = { sessions = 3 }\n\
                    per_session = { up_rate = { rate = '1MiB/s' } }\nsession_rate = { rate = '5/s' }\n";
@@ -179,15 +177,11 @@ fn every_key_of_frames_tokens_and_store_is_written_as_it_was_read() {
             format!(
                 "{tls}\nframes = {{ type_bytes = 2, types = {{ heartbeat = 1, heartbeat_reply = 2, register = 3, \
                  token = 4, login = 5, error = 6 }} }}\n\
-                 tokens = {{ token_ttl = '1h', rotate_after = '1m', reregister_after = '2h', register_requires = 'jwt', \
-                 key_file = ['a.pem', 'b.pem'], audience = 'game', issuer = ['a', 'b'], leeway = '0s' }}\n\
-                 limits = {{ {rate}, per_session = {{ {rate} }}, per_device = {{ sessions = 3, {rate} }} }}"
+                 tokens = {{ token_ttl = '1h', rotate_after = '1m', reregister_after = '2h' }}\n\
+                 limits = {{ {rate}, per_session = {{ {rate} }} }}"
             ),
         ),
-        (
-            "wss",
-            format!("{tls}\nframes = {{}}\ntokens = {{ register_requires = 'ticket', key_file = 't.key', leeway = '5s' }}"),
-        ),
+        ("wss", format!("{tls}\nframes = {{}}\ntokens = {{}}")),
     ] {
         let listener = BALANCED.replace("'tcp'", &format!("'{protocol}'"));
         let listener = listener.replace("hello", &format!("{keys}\nhello"));
@@ -273,7 +267,6 @@ const OF_PROCESS: &[&str] = &[
     "up_rate = { rate = '3KiB/s' }",
     "down_rate = { rate = '1GiB/m', burst = '1B' }",
     "per_ip = { session_rate = { rate = '20/s', burst = 40 } }",
-    "per_device = { sessions = 1 }",
     "per_session = { down_rate = { rate = '2MiB/s' } }",
 ];
 /// Keys of a listener, each good beside any others.
@@ -330,7 +323,7 @@ fn line() -> impl Strategy<Value = String> {
          send_window crypt key raw_key fec probe open_rate tls certs cert client_auth \
          client_ca min_version verify ca_file server_name path host forwarded proxy_protocol trusted_proxies \
          balance hash_on health eject kind agent status type_bytes types heartbeat dispatch pipeline on_limit codec \
-         register_requires allow_plaintext session_rate message_rate up_rate per_ip per_session sessions scope store file \
+         allow_plaintext session_rate message_rate up_rate per_ip per_session sessions scope store file \
          max_sessions backup queue size pool min_idle max_age deny keepalive user_timeout frames tokens limits",
     );
     let values = words(

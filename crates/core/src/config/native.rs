@@ -15,8 +15,8 @@ use super::store::{self, STORE};
 use super::tree::Table;
 use super::write::{Must, Writer};
 use super::{
-    Config, Dispatch, Flavour, Limits, Listener, Protocol, ProxyHeader, Quota, Upstream, limit, listener,
-    log, route, upstream,
+    Config, Dispatch, Flavour, Limits, Listener, Protocol, ProxyHeader, Upstream, limit, listener, log,
+    route, upstream,
 };
 use crate::name::{ListenerName, RouteName, UpstreamName};
 
@@ -163,17 +163,10 @@ fn check_requests(readers: &[Reader<'_>], listeners: &[Option<Listener>], config
 
 /// Tells limits of the process that nothing is ever counted by.
 fn advise_of_limits(reader: &Reader<'_>, limits: &Limits, listeners: &[Option<Listener>]) {
-    let mut read = listeners.iter().flatten();
-    let (framed, known) =
-        (read.clone().any(|one| one.frames.is_some()), read.any(|one| one.tokens.is_some()));
-    let quotas = &limits.quotas;
-    if quotas.whole.message_rate.is_some() && !framed {
+    let framed = listeners.iter().flatten().any(|one| one.frames.is_some());
+    if limits.quotas.whole.message_rate.is_some() && !framed {
         let text = "`message_rate` counts nothing: no listener has `frames`";
         reader.report.warn(&reader.at(limit::rows::MESSAGE_RATE.name), text);
-    }
-    if quotas.per_device != Quota::default() && !known {
-        let text = "`per_device` counts nothing: no listener has `tokens`, which tell devices apart";
-        reader.report.warn(&reader.at(limit::rows::PER_DEVICE.name), text);
     }
 }
 

@@ -10,8 +10,7 @@ use ipnet::IpNet;
 use super::key::{Key, Reader, Section};
 use super::kind::{Auto, Choice, List, Span, Text, Whole};
 use super::limit::rows::{
-    self as limits, DOWN_RATE, MESSAGE_RATE, MOST_SESSIONS, PER_DEVICE, PER_IP, PER_SESSION, SESSION_RATE,
-    UP_RATE,
+    self as limits, DOWN_RATE, MESSAGE_RATE, MOST_SESSIONS, PER_IP, PER_SESSION, SESSION_RATE, UP_RATE,
 };
 use super::write::Writer;
 use super::{Dns, Drain, Limits, Workers};
@@ -105,10 +104,9 @@ pub(super) static LIMITS: Section = Section {
         &UP_RATE,
         &DOWN_RATE,
         &PER_IP,
-        &PER_DEVICE,
         &PER_SESSION,
     ],
-    later: &[],
+    later: &["per_device"],
 };
 /// Where a limit is counted.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -97,18 +97,6 @@ static OF_IP: Section = Section {
     rows: &[&SESSIONS, &SESSION_RATE],
     later: &[],
 };
-pub(in crate::config) static PER_DEVICE: Key<Nested<Quota>> = Key {
-    name: "per_device",
-    kind: Nested { section: &OF_DEVICE, read: |reader| Some(read_quota(reader)), write: write_quota },
-    default: Quota::default,
-    doc: "what the sessions of one device may use, as its token says",
-};
-static OF_DEVICE: Section = Section {
-    path: "limits.per_device",
-    doc: "What the sessions of one device may use, as its token says.",
-    rows: &[&SESSIONS, &SESSION_RATE, &MESSAGE_RATE, &UP_RATE, &DOWN_RATE],
-    later: &[],
-};
 pub(in crate::config) static PER_SESSION: Key<Nested<Quota>> = Key {
     name: "per_session",
     kind: Nested { section: &OF_SESSION, read: |reader| Some(read_traffic(reader)), write: write_quota },
@@ -128,17 +116,8 @@ pub(in crate::config) const OF_LISTENER: Nested<Quotas> =
 static LISTENER_SECTION: Section = Section {
     path: "listener.limits",
     doc: "What the sessions of a listener may use, all together and each. Those of `[limits]` hold as well.",
-    rows: &[
-        &SESSIONS,
-        &SESSION_RATE,
-        &MESSAGE_RATE,
-        &UP_RATE,
-        &DOWN_RATE,
-        &PER_IP,
-        &PER_DEVICE,
-        &PER_SESSION,
-    ],
-    later: &[],
+    rows: &[&SESSIONS, &SESSION_RATE, &MESSAGE_RATE, &UP_RATE, &DOWN_RATE, &PER_IP, &PER_SESSION],
+    later: &["per_device"],
 };
 /// Reads what the process may use; how many sessions is said by another kind of key.
 pub(in crate::config) fn read_process(reader: &Reader<'_>) -> Quotas {
@@ -165,14 +144,13 @@ fn read_parties(reader: &Reader<'_>) -> Quotas {
     Quotas {
         whole: Quota::default(),
         per_ip: reader.get(&PER_IP),
-        per_device: reader.get(&PER_DEVICE),
+        per_device: Quota::default(),
         per_session: reader.get(&PER_SESSION),
     }
 }
 
 fn write_parties(writer: &mut Writer<'_>, quotas: &Quotas) {
     writer.put_nested(&PER_IP, &quotas.per_ip);
-    writer.put_nested(&PER_DEVICE, &quotas.per_device);
     writer.put_nested(&PER_SESSION, &quotas.per_session);
 }
 

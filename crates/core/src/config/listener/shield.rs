@@ -3,10 +3,10 @@
 use super::{FRAMES, HELLO, IDLE_TIMEOUT, LIMITS, TOKENS, WS};
 use crate::config::frames::rows::{FORWARD_HEARTBEATS, HEARTBEAT_INTERVAL};
 use crate::config::key::Reader;
-use crate::config::limit::rows::{MESSAGE_RATE, PER_DEVICE};
+use crate::config::limit::rows::MESSAGE_RATE;
 use crate::config::route::Word;
 use crate::config::tokens::rows::ALLOW_PLAINTEXT;
-use crate::config::{Dispatch, Framing, Hello, Listener, Quota};
+use crate::config::{Dispatch, Framing, Hello, Listener};
 use crate::unit::show_duration;
 use crate::wire::kcp::crypt::Cipher;
 
@@ -76,11 +76,6 @@ fn check_limits(reader: &Reader<'_>, listener: &Listener) {
         let (why, hint) = ("without `frames`", "take it out, or add `frames = {}`: only frames are counted");
         limits.refuse(&[MESSAGE_RATE.name], why, hint);
         limits.inside("per_session").refuse(&[MESSAGE_RATE.name], why, hint);
-    }
-    if listener.tokens.is_none() && !reader.has(TOKENS.name) && listener.limits.per_device != Quota::default()
-    {
-        let hint = "take it out, or add `tokens = {}`: only tokens tell devices apart";
-        limits.refuse(&[PER_DEVICE.name], "without `tokens`", hint);
     }
 }
 
