@@ -64,7 +64,7 @@ pub enum Input<'a> {
     NoRoom {
         /// When there may be room though nobody calls.
         again: Tick,
-        /// How long it waits at most; counted from the first time.
+        /// How long it waits at most, from when it joined the line.
         timeout: Duration,
     },
     /// It was its turn, and an endpoint had room for it.

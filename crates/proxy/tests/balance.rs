@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use gate::{Gate, accept, closed_port, echo, to};
+use gate::{Gate, accept, closed_port, echo, to_with};
 use portcullis_core::outcome::Reason;
 use portcullis_core::upstream::{Standing, Upstream};
 
@@ -162,7 +162,7 @@ fn over(endpoints: &[SocketAddr], settings: &str) -> String {
 }
 
 fn listed(endpoints: &str, settings: &str) -> String {
-    let text = to(closed_port());
+    let text = to_with(closed_port(), "open_timeout = \"1m\"");
     let (head, _) = text.split_once("endpoints").unwrap();
     format!("{head}endpoints = [{endpoints}]\n{settings}")
 }
