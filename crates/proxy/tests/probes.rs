@@ -9,6 +9,7 @@ mod tls;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -18,7 +19,7 @@ use portcullis_core::health::Change;
 use portcullis_core::name::UpstreamName;
 use portcullis_core::outcome::Reason;
 use portcullis_core::upstream::{EndpointState, Standing};
-use portcullis_peers::{Endpoint, KcpEndpoint, KcpOptions, TlsEndpoint, serve};
+use portcullis_peers::{Endpoint, KcpEndpoint, KcpOptions, KcpStream, TlsEndpoint, TlsStream, serve};
 use portcullis_proxy::{Event, NameError, Told};
 use tls::Authority;
 
@@ -86,7 +87,7 @@ fn follows(gate: &Gate, stop: impl FnOnce(), start: impl FnOnce(), why: &str) {
     until("it is down", || endpoint.fitness.is_down());
     start();
     until("it is up", || !endpoint.fitness.is_down());
-    let told = changes(gate);
+    let told = two_changes(gate);
     let words: Vec<_> = told.iter().map(|(change, _)| *change).collect();
     assert_eq!(words, [Change::Down, Change::Up]);
     assert!(told[0].1.contains(why), "{}", told[0].1);
@@ -98,6 +99,16 @@ fn changes(gate: &Gate) -> Vec<(Change, Box<str>)> {
         _ => None,
     };
     gate.events().into_iter().filter_map(change).collect()
+}
+
+/// The next two changes; what is known is told at the end of the turn.
+fn two_changes(gate: &Gate) -> Vec<(Change, Box<str>)> {
+    let mut told = Vec::new();
+    until("two changes are told", || {
+        told.extend(changes(gate));
+        told.len() >= 2
+    });
+    told
 }
 
 /// Starts an endpoint where another one was.
@@ -209,6 +220,75 @@ fn a_tls_endpoint_is_up_if_its_certificate_is_accepted() {
         until_probed(&gate, good, bad);
         let counted = endpoints(&gate)[0].fitness.counted();
         assert!(counted.good == 0 || counted.bad == 0, "{hosts:?}: {counted:?}");
+    }
+}
+
+#[test]
+fn a_request_goes_through_tls_where_endpoints_speak_it() {
+    let authority = Authority::own();
+    let service = |stream: &TlsStream| {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let mut some = [0; 512];
+            let count = serve::Bytes(stream).read(&mut some)?;
+            if count == 0 {
+                return Ok(());
+            }
+            head.extend_from_slice(&some[..count]);
+        }
+        assert!(head.starts_with(b"GET /up HTTP/1.1\r\n"));
+        serve::Bytes(stream).write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+    };
+    let endpoint = Endpoint::start(TlsEndpoint::serve(authority.identity("own"), service)).unwrap();
+    for protocol in ["tls", "wss"] {
+        let settings = health("kind = \"http\", path = \"/up\"");
+        let settings = format!("{settings}\ntls = {{ ca_file = \"ca.pem\" }}");
+        let text = upstream(protocol, &[endpoint.address()], &settings);
+        let gate = Gate::start_with(1, 100, &text, &authority.files);
+        until_probed(&gate, 3, 0);
+        assert_eq!(endpoints(&gate)[0].fitness.counted().bad, 0, "{protocol}");
+    }
+}
+
+#[test]
+fn a_probe_that_speaks_introduces_itself_where_endpoints_want_to_know_whom_they_serve() {
+    let service = |mut stream: &TcpStream| {
+        let mut header = [0; 16];
+        stream.read_exact(&mut header)?;
+        // Nobody is relayed: version 2, LOCAL, no addresses.
+        assert_eq!(&header, b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0");
+        http("200 OK")(stream)
+    };
+    let endpoint = Endpoint::start(service).unwrap();
+    let settings = format!("proxy_protocol = \"v2\"\n{}", health("kind = \"http\", path = \"/up\""));
+    let gate = Gate::start(1, 100, &upstream("tcp", &[endpoint.address()], &settings));
+    until_probed(&gate, 3, 0);
+    assert_eq!(endpoints(&gate)[0].fitness.counted().bad, 0);
+}
+
+#[test]
+fn heartbeats_go_over_one_conversation_of_kcp() {
+    let accepted = Arc::new(AtomicU32::new(0));
+    let service = {
+        let accepted = Arc::clone(&accepted);
+        move |stream: &KcpStream| {
+            accepted.fetch_add(1, Ordering::Relaxed);
+            let mut frame = [0; 6];
+            while (&mut &*stream).read_exact(&mut frame).is_ok() {
+                assert_eq!(&frame, b"\x01\x01\x00\x02{}");
+                (&mut &*stream).write_all(b"\x01\x02\x00\x02{}")?;
+            }
+            Ok(())
+        }
+    };
+    let endpoint = KcpEndpoint::start(&KcpOptions::default(), service).unwrap();
+    for (settings, good) in [("expect_reply = true", 5), ("expect_reply = false", 2)] {
+        let before = accepted.load(Ordering::Relaxed);
+        let settings = health(&format!("kind = \"frame\", {settings}"));
+        let gate = Gate::start(1, 100, &upstream("kcp", &[endpoint.address()], &settings));
+        until_probed(&gate, good, 0);
+        assert_eq!(endpoints(&gate)[0].fitness.counted().bad, 0, "{settings}");
+        assert_eq!(accepted.load(Ordering::Relaxed), before + 1, "{settings}");
     }
 }
 
