@@ -6,6 +6,7 @@
 pub mod client_hello;
 pub mod config;
 pub mod forwarded;
+pub mod frames;
 pub mod hello;
 pub mod http_upgrade;
 pub mod jwt;
@@ -26,6 +27,7 @@ pub const TARGETS: &[Target] = &[
     ("client_hello", client_hello::run),
     ("config", config::run),
     ("forwarded", forwarded::run),
+    ("frames", frames::run),
     ("hello", hello::run),
     ("http_upgrade", http_upgrade::run),
     ("jwt", jwt::run),
