@@ -35,6 +35,7 @@ use crate::export::{self, Sources, Traffic};
 use crate::log::Log;
 use crate::resolve;
 use crate::status::{Readiness, Status};
+use crate::store::Store;
 
 /// How many clients there may be at a time.
 const CONNECTIONS: usize = 64;
@@ -51,6 +52,8 @@ pub struct Facts {
     pub dns: Arc<resolve::Counters>,
     /// The log.
     pub log: Log,
+    /// What outlives the process.
+    pub store: Store,
     /// Counts the data plane's traffic anew at each call.
     pub traffic: Arc<dyn Fn() -> Traffic + Send + Sync>,
     /// The data plane.
@@ -141,6 +144,7 @@ async fn metrics(State(desk): State<Desk>, Extension(peer): Extension<Peer>, hea
         traffic: &traffic,
         losses: desk.facts.log.losses(),
         dns: &desk.facts.dns,
+        store: desk.facts.store.counters(),
         status: &desk.facts.status,
     });
     ([(header::CONTENT_TYPE, export::MEDIA_TYPE)], page).into_response()

@@ -11,6 +11,7 @@ mod pool;
 mod process;
 #[cfg(test)]
 mod tests;
+mod tokens;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -22,6 +23,7 @@ use self::page::Page;
 use crate::log::Losses;
 use crate::resolve;
 use crate::status::{Readiness, Status};
+use crate::store;
 
 /// Declares every metric once: its constant, its name, kind, labels and meaning.
 macro_rules! metrics {
@@ -97,6 +99,11 @@ metrics! {
     DNS_CACHED "portcullis_dns_cached" Gauge [] "Names in the cache.",
     LOG_DROPPED "portcullis_log_lines_dropped_total" Counter [] "Log lines dropped because the queue was full.",
     LOG_FAILED "portcullis_log_failures_total" Counter [] "Log lines, rotations and reopenings that the file system refused.",
+    TOKENS "portcullis_device_tokens_total" Counter ["action", "result"] "Decisions about devices: `ok`, or the reason of a refusal (`action` is then `refused`).",
+    DEVICES "portcullis_devices" Gauge [] "Devices that are registered; told from the first change on.",
+    STORE_COMMITS "portcullis_store_commits_total" Counter [] "Changes put on disk, many decisions together.",
+    STORE_FAILURES "portcullis_store_failures_total" Counter [] "Times that the store could not be opened, read or written.",
+    STORE_BUSY "portcullis_store_busy_total" Counter [] "Questions about devices that were lost because too many waited.",
     READY "portcullis_ready" Gauge [] "1 while the gateway is to be sent clients.",
     RELOADS "portcullis_reloads_total" Counter ["result"] "Reloads that were applied (`ok`) or refused whole (`failed`).",
     LAST_RELOAD "portcullis_last_reload_timestamp_seconds" Gauge [] "When the last reload ended; 0 before the first.",
@@ -163,6 +170,8 @@ pub struct Sources<'a> {
     pub losses: Losses,
     /// The look-ups.
     pub dns: &'a resolve::Counters,
+    /// What outlives the process.
+    pub store: &'a store::Counters,
     /// The process.
     pub status: &'a Status,
 }
@@ -178,6 +187,7 @@ pub fn page(sources: &Sources<'_>) -> String {
     lookups(&mut page, sources.dns);
     page.family(LOG_DROPPED).sample(&[], sources.losses.dropped);
     page.family(LOG_FAILED).sample(&[], sources.losses.failed);
+    tokens::write(&mut page, sources.store);
     node(&mut page, sources.status);
     process::write(&mut page, sources.status);
     page.into_text()

@@ -5,9 +5,11 @@
 
 pub mod admin;
 pub mod capacity;
+mod devices;
 pub mod drain;
 pub mod export;
 pub mod log;
 pub mod plane;
 pub mod resolve;
 pub mod status;
+pub mod store;

@@ -88,6 +88,8 @@ pub struct LogThread {
 #[derive(Debug)]
 struct Shared {
     level: AtomicU8,
+    /// Has the audit a file of its own? Then its lines are written whatever the level is.
+    audits: AtomicBool,
     dropped: AtomicU64,
     failed: AtomicU64,
     reopen: AtomicBool,
@@ -116,6 +118,7 @@ impl Log {
         let (end, ended) = mpsc::sync_channel(1);
         let shared = Arc::new(Shared {
             level: AtomicU8::new(rank(config.level)),
+            audits: AtomicBool::new(config.audit_file.is_some()),
             dropped: AtomicU64::new(0),
             failed: AtomicU64::new(0),
             reopen: AtomicBool::new(false),
@@ -143,7 +146,8 @@ impl Log {
 
     /// Tells `entry`. Never blocks: with a full queue the line is dropped and counted.
     pub fn tell(&self, entry: Entry) {
-        if !self.has(entry.level()) {
+        let has_own_file = entry.audit && self.shared.audits.load(Ordering::Relaxed);
+        if !has_own_file && !self.has(entry.level()) {
             return;
         }
         if self.queue.try_send(Work::Entry(entry)).is_err() {
@@ -167,6 +171,7 @@ impl Log {
     pub fn configure(&self, config: &config::Log) -> Result<(), LogError> {
         let outputs = Outputs::open(config)?;
         self.shared.level.store(rank(config.level), Ordering::Relaxed);
+        self.shared.audits.store(config.audit_file.is_some(), Ordering::Relaxed);
         *self.shared.outputs.lock().unwrap_or_else(PoisonError::into_inner) = Some(outputs);
         self.wake();
         Ok(())

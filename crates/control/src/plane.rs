@@ -26,6 +26,7 @@ use crate::export::Traffic;
 use crate::log::{Entry, Log};
 use crate::resolve::{Answer, Counters, Lookup, LookupError, Resolver};
 use crate::status::Status;
+use crate::store::Store;
 
 /// How long records gather before they are written: workers ring for the first of a batch only, so that a
 /// flood of short sessions does not wake this thread for each.
@@ -48,6 +49,8 @@ pub struct Parts {
     pub admin: Option<AdminSocket>,
     /// Where operators' wishes for a reload go.
     pub reload: mpsc::Sender<Reload>,
+    /// What outlives the process.
+    pub store: Store,
 }
 
 /// A change of what the control plane does.
@@ -128,12 +131,17 @@ async fn attend(parts: Parts, queue: mpsc::Receiver<Command>, tell: &SyncSender<
 /// The doorbells of the data plane's queues.
 struct Bells<'a> {
     questions: AsyncFd<BorrowedFd<'a>>,
+    devices: AsyncFd<BorrowedFd<'a>>,
     endings: AsyncFd<BorrowedFd<'a>>,
 }
 
 impl<'a> Bells<'a> {
     fn hang(proxy: &'a ProxyHandle) -> io::Result<Self> {
-        Ok(Self { questions: watch(proxy.questions().as_fd())?, endings: watch(proxy.endings().as_fd())? })
+        Ok(Self {
+            questions: watch(proxy.questions().as_fd())?,
+            devices: watch(proxy.devices().as_fd())?,
+            endings: watch(proxy.endings().as_fd())?,
+        })
     }
 }
 
@@ -178,6 +186,10 @@ impl Desk {
                     ready?.clear_ready();
                     self.handle_questions();
                 }
+                ready = bells.devices.readable() => {
+                    ready?.clear_ready();
+                    self.facts.store.look();
+                }
                 ready = bells.endings.readable() => {
                     ready?.clear_ready();
                     gathering = Some(Instant::now() + GATHER);
@@ -202,7 +214,7 @@ impl Desk {
     }
 
     fn new(parts: Parts) -> io::Result<Self> {
-        let Parts { proxy, log, status, dns, admin, reload } = parts;
+        let Parts { proxy, log, status, dns, admin, store, reload } = parts;
         let counters = Arc::new(Counters::default());
         // Differs between nodes and starts, and need not be secret.
         let seed =
@@ -210,10 +222,12 @@ impl Desk {
         let (resolver, warning) = Resolver::new(&dns, Arc::clone(&counters), seed);
         let counted = proxy.clone();
         let traffic = Arc::new(move || Traffic::from(counted.counts()));
+        store.serve(&proxy);
         let facts = Facts {
             status,
             dns: counters,
             log: log.clone(),
+            store,
             traffic,
             proxy: proxy.clone(),
             orders: Arc::new(Orders::default()),

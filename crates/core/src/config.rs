@@ -139,6 +139,8 @@ pub struct Log {
     pub info_file: Option<PathBuf>,
     /// Lines of ERROR; `None` = where the others go.
     pub error_file: Option<PathBuf>,
+    /// Lines of the audit, as JSON; `None` = with the others.
+    pub audit_file: Option<PathBuf>,
     /// When files are put aside.
     pub rotate: Rotate,
 }

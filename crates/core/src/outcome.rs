@@ -79,6 +79,8 @@ reasons! {
     EndpointDown "endpoint-down" "Its endpoint was found down (`on_down`).",
     QueueFull "queue-full" "Every endpoint of the upstream was full, and so was its queue.",
     QueueTimeout "queue-timeout" "No endpoint of the upstream had room within the queue's timeout.",
+    DeviceRefused "device-refused" "The device had not logged in, or what it showed was not accepted.",
+    DeviceRevoked "device-revoked" "The device's tokens were revoked, or it was forgotten.",
     Overload "overload" "A limit of this process was reached.",
     Drained "drained" "The node was draining.",
     Killed "killed" "An operator closed the session.",

@@ -2,11 +2,13 @@
 //!
 //! A *client id* is a name: whoever knows it proves nothing. A *token* is a secret that this gateway drew: it is
 //! kept as a hash, never written in clear, and compared in constant time. [`record`] has what is known of one
-//! device and every rule about it, [`guard`] who has failed too often. Keeps nothing itself: the control plane
+//! device and every rule about it, [`bearer`] what a session knows of its device, [`guard`] who has failed too often. Keeps nothing itself: the control plane
 //! has the store.
 
+pub mod bearer;
 pub mod guard;
 pub mod record;
+
 #[cfg(test)]
 mod tests;
 
@@ -192,6 +194,8 @@ pub enum Refusal {
     Throttled,
     /// The message is none that asks for a token.
     Malformed,
+    /// A frame came before the device had logged in.
+    NotLoggedIn,
     /// There is no room for another device.
     Full,
     /// The store cannot be read or written.
@@ -200,7 +204,7 @@ pub enum Refusal {
 
 impl Refusal {
     /// Every one, in declaration order.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Bound,
         Self::Unknown,
         Self::WrongToken,
@@ -210,6 +214,7 @@ impl Refusal {
         Self::Proof,
         Self::Throttled,
         Self::Malformed,
+        Self::NotLoggedIn,
         Self::Full,
         Self::Store,
     ];
@@ -227,6 +232,7 @@ impl Refusal {
             Self::Proof => "proof",
             Self::Throttled => "throttled",
             Self::Malformed => "malformed",
+            Self::NotLoggedIn => "not-logged-in",
             Self::Full => "full",
             Self::Store => "store",
         }

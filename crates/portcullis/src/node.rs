@@ -12,6 +12,7 @@ use portcullis_control::capacity::{self, Needs};
 use portcullis_control::log::{Entry, Log, LogThread};
 use portcullis_control::plane::{self, Change, Control};
 use portcullis_control::status::{InForce, Status, fingerprint};
+use portcullis_control::store::{self, Store, StoreThread};
 use portcullis_core::config::{self, Config, Workers};
 use portcullis_core::resolver::Own;
 use portcullis_core::snapshot::Snapshot;
@@ -41,10 +42,13 @@ pub(crate) struct Node {
     pub(crate) log_thread: LogThread,
     /// What the process says of itself.
     pub(crate) status: Arc<Status>,
+    /// Keeps what outlives the process.
+    pub(crate) store_thread: StoreThread,
     /// The configuration in force.
     pub(crate) config: Arc<Config>,
     /// Operators who ask for a reload.
     pub(crate) reloads: mpsc::Receiver<Reload>,
+    store: Store,
     file: PathBuf,
     files: Files,
     sockets: Sockets,
@@ -80,7 +84,7 @@ impl Node {
         let on_stderr = source.config.log.error_file.is_none() && source.config.log.info_file.is_none();
         match Parts::start(source, &log) {
             Ok((parts, running)) => {
-                let Parts { proxy, control, status, reloads, prepared } = parts;
+                let Parts { proxy, control, status, reloads, store, store_thread, prepared } = parts;
                 let Prepared { config, files, sockets, admin, .. } = prepared;
                 let node = Self {
                     proxy,
@@ -88,7 +92,9 @@ impl Node {
                     log,
                     log_thread,
                     status,
+                    store_thread,
                     config,
+                    store,
                     reloads,
                     file,
                     files,
@@ -167,7 +173,7 @@ impl Node {
         let (snapshot, maximum) = (self.proxy.snapshot(), self.status.in_force().session_maximum);
         let before =
             Before { snapshot: Some(&snapshot), sockets: Some(&self.sockets), admin: self.admin.as_ref() };
-        let prepared = prepare(source, &before, maximum)?;
+        let prepared = prepare(source, &before, &self.store, maximum)?;
         if prepared.config.log != self.config.log {
             // The last that can fail.
             self.log.configure(&prepared.config.log).map_err(|error| Refused::one(Exit::Config, error))?;
@@ -180,6 +186,9 @@ impl Node {
         let Prepared { config, snapshot, files, sockets, admin, in_force } = prepared;
         if config.workers != self.config.workers || config.limits.sessions != self.config.limits.sessions {
             self.log.tell(Entry::warn("`workers` and `[limits] sessions` change at the next start only"));
+        }
+        if *config.store != *self.store.path() {
+            self.log.tell(Entry::warn("`[store] file` changes at the next start only"));
         }
         self.proxy.apply(Arc::clone(&snapshot), sockets.clone());
         let changed = (admin != self.admin).then(|| admin.clone());
@@ -199,6 +208,8 @@ struct Parts {
     control: Control,
     status: Arc<Status>,
     reloads: mpsc::Receiver<Reload>,
+    store: Store,
+    store_thread: StoreThread,
     prepared: Prepared,
 }
 
@@ -212,7 +223,8 @@ impl Parts {
                 Entry::warn("core files cannot be forbidden; they would hold keys").with_text("error", error),
             );
         }
-        let prepared = prepare(source, &Before::default(), maximum)?;
+        let (store, store_thread) = Store::start(&source.config.store, log.clone()).map_err(system)?;
+        let prepared = prepare(source, &Before::default(), &store, maximum)?;
         warn(log, &prepared.config);
         let status = Arc::new(Status::new(prepared.in_force.clone()));
         certificates::tell(&prepared.snapshot, &status, log);
@@ -226,15 +238,21 @@ impl Parts {
             status: Arc::clone(&status),
             dns: prepared.config.dns.clone(),
             admin: prepared.admin.clone(),
+            store: store.clone(),
             reload,
         };
         let control = Control::start(parts).map_err(system)?;
-        Ok((Self { proxy, control, status, reloads, prepared }, running))
+        Ok((Self { proxy, control, status, reloads, store, store_thread, prepared }, running))
     }
 }
 
 /// Has everything `source` asks for: every error of every step is told together.
-fn prepare(source: ConfigFile, before: &Before<'_>, maximum: u32) -> Result<Prepared, Refused> {
+fn prepare(
+    source: ConfigFile,
+    before: &Before<'_>,
+    store: &Store,
+    maximum: u32,
+) -> Result<Prepared, Refused> {
     let ConfigFile { path, text, config } = source;
     // What was read can be shown; should it not, the rest need not fail for that.
     let effective = config::effective(&text, &path.display().to_string(), &config_file::variable);
@@ -257,8 +275,13 @@ fn prepare(source: ConfigFile, before: &Before<'_>, maximum: u32) -> Result<Prep
         let snapshot = Snapshot::build(Arc::clone(&config), own, &read, before.snapshot);
         snapshot.map_err(|errors| wrong.extend(errors.iter().map(|error| told(error)))).ok()
     });
+    if store::is_needed(&config)
+        && let Err(error) = store.open()
+    {
+        wrong.push(told(&error));
+    }
     match (sockets, admin, snapshot) {
-        (Some(sockets), Ok(admin), Some(snapshot)) => {
+        (Some(sockets), Ok(admin), Some(snapshot)) if wrong.is_empty() => {
             let in_force = InForce {
                 file: path,
                 effective,

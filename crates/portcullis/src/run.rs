@@ -174,11 +174,12 @@ async fn end_sessions(node: &mut Node) -> Exit {
 
 /// Ends what still runs, in the order in which each may still have something to tell the next.
 pub(crate) async fn end(node: Node, workers: Running, exit: Exit) -> Exit {
-    let Node { proxy, control, log, log_thread, .. } = node;
+    let Node { proxy, control, log, log_thread, store_thread, .. } = node;
     let cut = proxy.sessions();
     proxy.shut_down();
     let joined = join(workers).await;
     control.finish().await;
+    store_thread.finish();
     let exit = match joined {
         Joined::Failed(error) => {
             log.tell(Entry::error("the data plane has failed; please report this").with("error", error));

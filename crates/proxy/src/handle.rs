@@ -17,6 +17,8 @@ use portcullis_core::name::{ListenerName, UpstreamName};
 use portcullis_core::outcome::{Ended, Reason, SessionId};
 use portcullis_core::overload;
 use portcullis_core::snapshot::{ListenerPlan, Snapshot};
+use portcullis_core::token::Family;
+use portcullis_core::token::bearer::{self, FamilyChange};
 use portcullis_core::upstream::EndpointState;
 use portcullis_core::wheel::Tick;
 use portcullis_sys::random;
@@ -24,6 +26,7 @@ use portcullis_sys::wake::Wake;
 
 use crate::admission::Admission;
 use crate::census::{Answer, Met, Visit, VisitError};
+use crate::device::DeviceQuestion;
 use crate::io::Clock;
 use crate::meter::{Counts, Meter, PoolMeter, endpoint_counts};
 use crate::outlet::Outlet;
@@ -53,6 +56,7 @@ pub(crate) struct Shared {
     pools: Mutex<Vec<Arc<PoolMeter>>>,
     pub(crate) mailboxes: Vec<Mailbox>,
     pub(crate) questions: Outlet<Question>,
+    pub(crate) devices: Outlet<DeviceQuestion>,
     pub(crate) endings: Outlet<Told>,
     pub(crate) admission: Arc<Admission>,
     pub(crate) tell_opened: AtomicBool,
@@ -114,6 +118,14 @@ pub(crate) enum Command {
     Answer {
         asked: Asked,
         answer: Result<Vec<SocketAddr>, NameError>,
+    },
+    Device {
+        asked: Asked,
+        answer: bearer::Answer,
+    },
+    Family {
+        family: Family,
+        change: FamilyChange,
     },
     Adopt(Box<Arrival>),
     /// That endpoint is down: its sessions are to be closed.
@@ -264,6 +276,7 @@ impl Shared {
             pools: Mutex::new(Vec::new()),
             mailboxes,
             questions: Outlet::new(QUESTIONS)?,
+            devices: Outlet::new(QUESTIONS)?,
             endings: Outlet::new(ENDINGS)?,
             admission: Arc::new(Admission::new(sessions)),
             tell_opened: AtomicBool::new(false),

@@ -17,6 +17,7 @@ use portcullis_sys::random;
 use portcullis_sys::splice::Pipe;
 
 use crate::admission::TurnedAway;
+use crate::device::{DeviceQuestion, Families};
 use crate::handle::{Command, DialBudgets, Event, Question, Shared, Told};
 use crate::leg::Leg;
 use crate::near::Near;
@@ -56,6 +57,10 @@ pub(crate) struct Io {
     /// Expensive steps left in this turn.
     pub(crate) expensive: usize,
     pub(crate) questions: Vec<Question>,
+    /// Questions about devices.
+    pub(crate) devices: Vec<DeviceQuestion>,
+    /// Sessions of devices that have logged in.
+    pub(crate) families: Families,
     pub(crate) told: Vec<Told>,
     pub(crate) shards: Shards,
     /// What goes out on a socket of its own.
@@ -88,6 +93,8 @@ impl Io {
             now: Tick(0),
             expensive: EXPENSIVE,
             questions: Vec::new(),
+            devices: Vec::new(),
+            families: Families::default(),
             told: Vec::new(),
             shards: Shards::default(),
             post: Post::default(),
@@ -148,6 +155,7 @@ impl Io {
     pub(crate) fn end_turn(&mut self) {
         self.shards.flush(&self.poller);
         self.shared.questions.put(&mut self.questions);
+        self.shared.devices.put(&mut self.devices);
         self.shared.endings.put(&mut self.told);
         self.shared.turned(self.clock.now().since(self.now));
     }

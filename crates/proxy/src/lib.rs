@@ -7,6 +7,7 @@
 
 mod admission;
 mod census;
+mod device;
 mod doors;
 mod handle;
 mod io;
@@ -32,6 +33,7 @@ use std::thread::JoinHandle;
 use portcullis_core::snapshot::Snapshot;
 
 pub use census::{Act, Met, Place, Visit, VisitError};
+pub use device::DeviceQuestion;
 pub use handle::{Asked, Event, NameError, Opened, ProxyHandle, Question, Refused, Told};
 pub use meter::{
     Counts, Discard, EndpointCounts, FrameCounts, KcpCounts, ListenerCounts, PoolCounts, RTT_BOUNDS,

@@ -5,6 +5,7 @@
 //! `core/opening.rs`; what happens while bytes flow in [`relay`], how a session ends in [`close`].
 
 mod close;
+mod device;
 mod dial;
 mod live;
 mod open;
@@ -283,6 +284,7 @@ impl Session {
             Phase::Over(_) => Step::Over,
         };
         self.count(before, io);
+        self.ask_about_device(io);
         match step {
             Step::Wait if self.speak(io) || more => Step::Again,
             Step::Wait => Step::Wait,
@@ -351,7 +353,12 @@ impl Session {
         self.pinged = io.now;
         self.phase = Phase::Relaying;
         if let Some(settings) = &self.plan.settings.frames {
-            self.frames = Some(Box::new(Frames::new(settings, &self.plan.entrance, io.next_tick())));
+            let frames = Frames::new(settings, &self.plan.entrance, io.next_tick());
+            let by = Tick(self.began.0 + 1).after(self.plan.settings.hello_timeout);
+            self.frames = Some(Box::new(match self.plan.settings.tokens {
+                Some(_) => frames.of_device(by),
+                None => frames,
+            }));
         }
         self.path = self.client.path().max(self.endpoint.as_ref().map_or(Path::Copy, Leg::path));
         if self.frames.is_some() {
@@ -373,6 +380,7 @@ impl Session {
         self.up.release(io);
         self.down.release(io);
         self.give_back(io);
+        self.leave_family(io);
         if let Some((seat, conv)) = self.client.talk().and_then(Kcp::seat) {
             // One that was cut for being unproven may knock again: its client may be real.
             let tombstone = (reason != Reason::Unproven).then_some(2 * self.plan.settings.idle_timeout);

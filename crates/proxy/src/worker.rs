@@ -2,6 +2,7 @@
 
 mod datagrams;
 mod desertion;
+mod devices;
 mod relief;
 mod rounds;
 
@@ -499,6 +500,8 @@ impl Worker {
                     self.wake(asked.token);
                 }
                 Command::Desert(endpoint) => self.desert(endpoint),
+                Command::Device { asked, answer } => self.answer_device(asked, answer),
+                Command::Family { family, change } => self.change_family(family, change),
                 Command::Resume => self.resume_at = self.io.now,
                 Command::Visit { visit, answer } => (answer.0)(self.visit(&visit)),
                 Command::Expel(network) => self.expel(network),

@@ -78,6 +78,7 @@ impl World {
             status: Arc::clone(&status),
             dns: Arc::default(),
             log: log(&folder),
+            store: Store::start(&folder.join("store.redb"), log(&folder)).unwrap().0,
             traffic: Arc::new(Traffic::default),
             proxy: proxy.clone(),
             orders: Arc::default(),
@@ -137,6 +138,7 @@ fn log(folder: &std::path::Path) -> Log {
         level: LogLevel::Info,
         info_file: Some(folder.join("info.log")),
         error_file: None,
+        audit_file: None,
         rotate,
     })
     .unwrap();

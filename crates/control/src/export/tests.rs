@@ -92,7 +92,8 @@ fn example() -> Traffic {
 fn page_of(traffic: &Traffic) -> String {
     let dns = resolve::Counters::default();
     dns.timeouts.store(9, Ordering::Relaxed);
-    page(&Sources { traffic, losses: Losses { dropped: 1, failed: 2 }, dns: &dns, status: &status() })
+    let (store, losses) = (store::Counters::default(), Losses { dropped: 1, failed: 2 });
+    page(&Sources { traffic, losses, dns: &dns, store: &store, status: &status() })
 }
 
 /// Reads a page as Prometheus does: every sample with its labels.

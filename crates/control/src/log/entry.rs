@@ -13,6 +13,7 @@ pub struct Entry {
     pub(super) message: &'static str,
     pub(super) fields: Vec<(&'static str, Field)>,
     pub(super) limited: bool,
+    pub(super) audit: bool,
 }
 
 /// The value of one field.
@@ -30,7 +31,7 @@ impl Entry {
     /// Begins a line of `level`. The message is a constant of the program, never a stranger's text.
     #[must_use]
     pub fn new(level: LogLevel, message: &'static str) -> Self {
-        Self { at: SystemTime::now(), level, message, fields: Vec::new(), limited: true }
+        Self { at: SystemTime::now(), level, message, fields: Vec::new(), limited: true, audit: false }
     }
 
     /// Begins a line that says the gateway cannot do its job.
@@ -55,6 +56,12 @@ impl Entry {
     #[must_use]
     pub fn debug(message: &'static str) -> Self {
         Self::new(LogLevel::Debug, message)
+    }
+
+    /// Begins a line of the audit: who asked for what, and what was decided.
+    #[must_use]
+    pub fn audit(message: &'static str) -> Self {
+        Self { audit: true, limited: false, ..Self::info(message) }
     }
 
     /// Adds a field. The key is a constant of lower case letters, digits and `_`.

@@ -51,6 +51,7 @@ fn to(file: PathBuf) -> config::Log {
         level: LogLevel::Info,
         info_file: Some(file),
         error_file: None,
+        audit_file: None,
         rotate: Rotate { max_size: 100 << 20, max_age: Duration::from_secs(7 * 86_400), keep: 10 },
     }
 }

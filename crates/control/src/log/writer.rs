@@ -23,6 +23,8 @@ pub(super) struct Outputs {
     info: Option<File>,
     /// Lines of ERROR; `None` = where the others go.
     error: Option<File>,
+    /// Lines of the audit; `None` = where the others go.
+    audit: Option<File>,
 }
 
 impl Outputs {
@@ -34,14 +36,20 @@ impl Outputs {
         // One file named twice has one size and one rotation.
         let error_file = config.error_file.as_ref().filter(|path| config.info_file.as_ref() != Some(path));
         let error = error_file.map(open).transpose()?;
-        Ok(Self { format: config.format.into(), info, error })
+        let is_shared = |path: &&std::path::PathBuf| {
+            [&config.info_file, &config.error_file].into_iter().any(|other| other.as_ref() == Some(*path))
+        };
+        let audit_file = config.audit_file.as_ref().filter(|path| !is_shared(path));
+        let audit = audit_file.map(open).transpose()?;
+        Ok(Self { format: config.format.into(), info, error, audit })
     }
 
-    /// Returns the file for lines of `level`; `None` is stderr.
-    fn file(&mut self, level: LogLevel) -> Option<&mut File> {
-        match (level, &mut self.error) {
-            (LogLevel::Error, Some(error)) => Some(error),
-            _ => self.info.as_mut(),
+    /// Returns how `entry` is written, and the file for it; `None` is stderr.
+    fn of(&mut self, entry: &Entry) -> (Format, Option<&mut File>) {
+        match (entry.level, &mut self.error, &mut self.audit) {
+            (_, _, Some(audit)) if entry.audit => (Format::Json, Some(audit)),
+            (LogLevel::Error, Some(error), _) => (self.format, Some(error)),
+            _ => (self.format, self.info.as_mut()),
         }
     }
 }
@@ -121,7 +129,9 @@ impl Writer {
             return;
         }
         let now = SystemTime::now();
-        for file in [&mut self.outputs.info, &mut self.outputs.error].into_iter().flatten() {
+        for file in
+            [&mut self.outputs.info, &mut self.outputs.error, &mut self.outputs.audit].into_iter().flatten()
+        {
             if file.reopen(now).is_err() {
                 self.shared.failed.fetch_add(1, Ordering::Relaxed);
             }
@@ -158,9 +168,10 @@ impl Writer {
     /// Writes one line. Returns false, and counts, when it is lost.
     fn write(&mut self, entry: &Entry) -> bool {
         self.line.clear();
-        self.outputs.format.write(entry, &mut self.line);
+        let (format, file) = self.outputs.of(entry);
+        format.write(entry, &mut self.line);
         let line = self.line.as_bytes();
-        let wrote = match self.outputs.file(entry.level) {
+        let wrote = match file {
             Some(file) => {
                 if file.rotate_for(line.len(), SystemTime::now()).is_err() {
                     self.shared.failed.fetch_add(1, Ordering::Relaxed);

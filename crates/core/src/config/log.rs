@@ -19,7 +19,7 @@ const KEEP: u16 = 10;
 pub(super) static SECTION: Section = Section {
     path: "[log]",
     doc: "Where log lines go. Missing folders are made; paths are relative to the working directory.",
-    rows: &[&FORMAT, &LEVEL, &INFO_FILE, &ERROR_FILE, &ROTATE],
+    rows: &[&FORMAT, &LEVEL, &INFO_FILE, &ERROR_FILE, &AUDIT_FILE, &ROTATE],
     later: &[],
 };
 static FORMAT: Key<Choice<LogFormat>> = Key {
@@ -59,6 +59,12 @@ static ERROR_FILE: Key<Text<Option<PathBuf>>> = Key {
     kind: PATH_OR_NONE,
     default: || None,
     doc: "file for lines of ERROR; \"\" = where the others go",
+};
+static AUDIT_FILE: Key<Text<Option<PathBuf>>> = Key {
+    name: "audit_file",
+    kind: PATH_OR_NONE,
+    default: || None,
+    doc: "file for the audit, a JSON line for each decision about a device token and each change by an operator; \"\" = with the other lines",
 };
 static ROTATE: Key<Nested<Rotate>> = Key {
     name: "rotate",
@@ -100,6 +106,7 @@ pub(super) fn read(reader: &Reader<'_>) -> Log {
         level: reader.get(&LEVEL),
         info_file: reader.get(&INFO_FILE),
         error_file: reader.get(&ERROR_FILE),
+        audit_file: reader.get(&AUDIT_FILE),
         rotate: reader.get(&ROTATE),
     }
 }
@@ -109,6 +116,7 @@ pub(super) fn write(writer: &mut Writer<'_>, log: &Log) {
     writer.put(&LEVEL, &log.level);
     writer.put(&INFO_FILE, &log.info_file);
     writer.put(&ERROR_FILE, &log.error_file);
+    writer.put(&AUDIT_FILE, &log.audit_file);
     writer.put_nested(&ROTATE, &log.rotate);
 }
 
@@ -119,6 +127,7 @@ pub(super) fn to(info_file: Option<PathBuf>, error_file: Option<PathBuf>) -> Log
         level: (LEVEL.default)(),
         info_file,
         error_file,
+        audit_file: None,
         rotate: (ROTATE.default)(),
     }
 }

@@ -335,3 +335,126 @@ fn client_with_losses(lost: &[bool], pauses: &[u64], shows: &[bool]) {
         }
     }
 }
+
+mod bearer {
+    use super::*;
+    use crate::token::bearer::{Answer, Ask, Bearer, FamilyChange, Pass, Verdict};
+
+    const NOW: Unix = START;
+
+    fn token(number: u8) -> DeviceToken {
+        DeviceToken::from_random([number; 16])
+    }
+
+    fn known(number: u8) -> record::Known {
+        record::Known {
+            family: Family(7),
+            hash: token(number).hash(),
+            expires_at: NOW + 100,
+            renew_at: NOW + 50,
+            has_moved: false,
+        }
+    }
+
+    fn logged_in() -> Bearer {
+        let mut bearer = Bearer::default();
+        assert!(matches!(bearer.handle_login("device", &token(1).text()), Ask::Login { .. }));
+        let serial = bearer.serial();
+        let verdict = bearer.handle_answer(serial, Answer::Known(known(1)), NOW);
+        assert!(matches!(verdict, Verdict::LoggedIn { expires_at } if expires_at == NOW + 100));
+        bearer
+    }
+
+    #[test]
+    fn no_frame_goes_on_before_the_device_has_logged_in() {
+        let mut bearer = Bearer::default();
+        for shown in [None, Some(token(1))] {
+            assert!(matches!(bearer.handle_frame(shown, NOW), Pass::No(Refusal::NotLoggedIn)));
+        }
+        assert!(bearer.poll_renewal(true, NOW).is_none());
+        assert!(!bearer.is_waiting());
+    }
+
+    #[test]
+    fn what_is_no_request_is_refused_without_a_question() {
+        let mut bearer = Bearer::default();
+        for ask in [
+            bearer.handle_register("", None),
+            bearer.handle_register("a b", None),
+            bearer.handle_login("device", "no token"),
+            bearer.handle_login("a\0b", &token(1).text()),
+        ] {
+            assert!(matches!(ask, Ask::Refused(_, Refusal::Malformed)), "{ask:?}");
+        }
+        assert!(!bearer.is_waiting());
+    }
+
+    #[test]
+    fn the_token_that_was_accepted_passes_without_a_question_until_it_ends() {
+        let mut bearer = logged_in();
+        assert!(matches!(bearer.handle_frame(Some(token(1)), NOW + 99), Pass::Yes));
+        assert!(matches!(bearer.handle_frame(None, NOW + 99), Pass::Yes));
+        assert!(matches!(bearer.handle_frame(Some(token(1)), NOW + 100), Pass::Ask(Ask::Show { .. })));
+        assert!(bearer.is_waiting());
+    }
+
+    #[test]
+    fn another_token_waits_for_its_answer_and_is_then_the_one_that_passes() {
+        let mut bearer = logged_in();
+        assert!(matches!(bearer.handle_frame(Some(token(2)), NOW), Pass::Ask(Ask::Show { .. })));
+        let serial = bearer.serial();
+        let late = bearer.handle_answer(serial.wrapping_sub(1), Answer::Known(known(2)), NOW);
+        assert!(matches!(late, Verdict::Nothing) && bearer.is_waiting());
+        let verdict = bearer.handle_answer(serial, Answer::Known(known(2)), NOW);
+        assert!(matches!(verdict, Verdict::Pass) && !bearer.is_waiting());
+        assert!(matches!(bearer.handle_frame(Some(token(2)), NOW), Pass::Yes));
+        assert!(matches!(bearer.handle_frame(Some(token(1)), NOW), Pass::Ask(_)));
+    }
+
+    #[test]
+    fn a06_once_another_session_has_shown_a_newer_token_the_older_one_is_asked_about() {
+        let mut bearer = logged_in();
+        let moved = FamilyChange::Moved(token(2).hash());
+        assert!(matches!(bearer.handle_change(Family(8), moved), Verdict::Nothing));
+        assert!(matches!(bearer.handle_frame(Some(token(1)), NOW), Pass::Yes));
+        assert!(matches!(bearer.handle_change(Family(7), moved), Verdict::Nothing));
+        assert!(matches!(bearer.handle_frame(Some(token(1)), NOW), Pass::Ask(_)));
+    }
+
+    #[test]
+    fn a06_a_revoked_family_must_leave_and_others_stay() {
+        let mut bearer = logged_in();
+        assert!(matches!(bearer.handle_change(Family(8), FamilyChange::Revoked), Verdict::Nothing));
+        let verdict = bearer.handle_change(Family(7), FamilyChange::Revoked);
+        assert!(matches!(verdict, Verdict::Refuse(Refusal::Revoked)));
+    }
+
+    #[test]
+    fn an_offer_rides_on_the_next_heartbeat_once() {
+        let mut bearer = logged_in();
+        assert!(bearer.poll_renewal(true, NOW + 49).is_none());
+        let Some(Ask::Renew { asks, .. }) = bearer.poll_renewal(true, NOW + 50) else { panic!("it is due") };
+        assert!(asks.takes_token);
+        assert!(bearer.poll_renewal(true, NOW + 50).is_none(), "it is asked once at a time");
+        let grant = Grant { token: token(2), expires_at: NOW + 200 };
+        let serial = bearer.serial();
+        let answer = Answer::Renewed(Some(grant), NOW + 120);
+        assert!(matches!(bearer.handle_answer(serial, answer, NOW + 50), Verdict::Nothing));
+        assert_eq!(bearer.take_offer(NOW + 60).unwrap().token.wire(), token(2).wire());
+        assert!(bearer.take_offer(NOW + 60).is_none());
+        assert!(bearer.poll_renewal(true, NOW + 119).is_none());
+    }
+
+    #[test]
+    fn a_store_that_is_away_keeps_nobody_out_who_is_in() {
+        let mut bearer = logged_in();
+        let _ask = bearer.poll_renewal(true, NOW + 50);
+        let verdict = bearer.handle_answer(bearer.serial(), Answer::Refused(Refusal::Store), NOW + 50);
+        assert!(matches!(verdict, Verdict::Nothing));
+        assert!(matches!(bearer.handle_frame(Some(token(1)), NOW + 51), Pass::Yes));
+        assert!(bearer.poll_renewal(true, NOW + 79).is_none());
+        let _ask = bearer.poll_renewal(true, NOW + 80).unwrap();
+        let gone = bearer.handle_answer(bearer.serial(), Answer::Refused(Refusal::Unknown), NOW + 80);
+        assert!(matches!(gone, Verdict::Refuse(Refusal::Unknown)), "it was forgotten");
+    }
+}

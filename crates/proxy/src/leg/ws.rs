@@ -270,6 +270,8 @@ pub(super) fn close_code(reason: Reason) -> u16 {
         | Reason::DialTimeout
         | Reason::DialUnreachable
         | Reason::DialUntrusted
+        | Reason::DeviceRefused
+        | Reason::DeviceRevoked
         | Reason::NoEndpoint
         | Reason::QueueFull
         | Reason::QueueTimeout

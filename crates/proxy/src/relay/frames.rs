@@ -16,7 +16,7 @@ impl Flow {
         let mut turn = Turn::of(io);
         for _ in 0..READS {
             frames.speak(client, &mut io.lent);
-            if endpoint.is_blocked() || frames.is_full() {
+            if endpoint.is_blocked() || frames.is_full() || frames.is_asking() {
                 return Pumped::Blocked;
             }
             if frames.holds() {

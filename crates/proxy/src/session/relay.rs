@@ -47,7 +47,8 @@ impl Session {
             frames.speak(&mut self.client, &mut io.lent);
             frames.is_full()
         });
-        if endpoint.may_read() || self.down.holds_bytes() {
+        let is_let_in = self.frames.as_ref().is_none_or(|frames| frames.is_let_in());
+        if is_let_in && (endpoint.may_read() || self.down.holds_bytes()) {
             let pumped = match &mut self.frames {
                 Some(frames) => self.down.pump_frames_down(endpoint, &mut self.client, frames, io),
                 None => self.down.pump(endpoint, &mut self.client, zero_copy, io),
@@ -196,10 +197,9 @@ impl Session {
         let settings = &self.plan.settings;
         let client_ended = self.client.has_ended();
         let endpoint_ended = self.endpoint.as_ref().is_some_and(Leg::has_ended);
-        let (late, silent) = self
-            .frames
-            .as_ref()
-            .map_or((Tick::NEVER, Tick::NEVER), |frames| (frames.late_at(), frames.silent_at()));
+        let (late, silent) = self.frames.as_ref().map_or((Tick::NEVER, Tick::NEVER), |frames| {
+            (frames.late_at().min(frames.patience()), frames.silent_at())
+        });
         if client_ended || endpoint_ended {
             return self.moved.after(settings.half_close_timeout).min(self.broke).min(late);
         }
@@ -236,6 +236,10 @@ impl Session {
     }
 
     fn relay_due(&mut self, io: &mut Io) -> Step {
+        if let Some(frames) = self.frames.as_ref().filter(|frames| io.now >= frames.patience()) {
+            let reason = if frames.is_let_in() { Reason::DeviceRefused } else { Reason::HelloTimeout };
+            return self.part(reason, io);
+        }
         if self.first_end.is_some() {
             if self.is_still_taking() {
                 self.moved = io.now;

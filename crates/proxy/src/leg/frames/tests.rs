@@ -175,7 +175,7 @@ fn frames(on_limit: OnLimit, rate: Option<Rate>) -> Frames {
 }
 
 fn turn(now: u64) -> Turn {
-    Turn { now: Tick(now), clock: Clock::start(), stamp: None, answers: ANSWERS }
+    Turn { now: Tick(now), clock: Clock::start(), stamp: None, unix: None, answers: ANSWERS }
 }
 
 fn gather(to: &mut Vec<u8>, unit: &Unit<'_>) {
