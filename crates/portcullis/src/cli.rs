@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
+use crate::ctl::CtlCommand;
 use crate::demo::{self, Demo};
 use crate::exit::{Exit, Refused};
 use crate::jwt::JwtCommand;
@@ -43,6 +44,8 @@ enum Command {
     Jwt(JwtCommand),
     /// Makes keys of tickets, seals and opens tickets
     Ticket(TicketCommand),
+    /// Asks a running gateway, and tells it what you want of it
+    Ctl(CtlCommand),
     /// Prints the manual page, for `man -l -`
     Man(ManCommand),
     /// Prints what a shell completes this command line with
@@ -75,6 +78,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Schema => schema::run(),
         Command::Jwt(command) => finish(command.run()),
         Command::Ticket(command) => finish(command.run()),
+        Command::Ctl(command) => command.run(cli.config.as_deref()),
         Command::Man(command) => finish(command.run(Cli::command())),
         Command::Completions(command) => command.run(Cli::command()),
     }

@@ -5,6 +5,7 @@ mod check;
 mod cli;
 mod config_file;
 mod convert;
+mod ctl;
 mod demo;
 mod exit;
 mod files;

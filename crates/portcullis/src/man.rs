@@ -34,11 +34,15 @@ type Row = (&'static str, &'static str);
 
 const EXIT_STATUS: &[Row] = &[
     ("0", "Done; for run: every session had ended by itself."),
-    ("1", "What was to be minted, opened, written or demonstrated could not be."),
+    ("1", "What was to be minted, opened, written, demonstrated or done by a gateway could not be."),
     ("64", "The command line is wrong."),
-    ("69", "An address could not be bound: another process has it, or it is not this machine's."),
+    (
+        "69",
+        "An address could not be bound: another process has it, or it is not this machine's. ctl: no gateway is reached.",
+    ),
     ("70", "A defect of the gateway."),
     ("75", "Ended, but some sessions were cut at the end of the drain."),
+    ("77", "ctl: the token is not known, or may not do that."),
     ("78", "The configuration is wrong, or a file or folder it names cannot be had."),
 ];
 const FILES: &[Row] = &[

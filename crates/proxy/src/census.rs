@@ -6,7 +6,9 @@
 use std::fmt;
 
 use portcullis_core::census::{Filter, Live};
-use portcullis_core::outcome::Reason;
+use portcullis_core::outcome::{Reason, SessionId};
+
+use crate::handle::{CROWD, Command, ProxyHandle};
 
 /// How many slots a worker looks at in one turn.
 const SLOTS: u32 = 1024;
@@ -88,6 +90,25 @@ impl Place {
         }
         let worker = self.worker + 1;
         (usize::from(worker) < workers).then_some(Self { worker, slot: 0 })
+    }
+}
+
+impl ProxyHandle {
+    /// Looks through a few hundred slots of one worker and gives what it met to `answer`, on the worker's thread:
+    /// `answer` must not wait. A worker that ends drops it instead.
+    ///
+    /// # Errors
+    /// No such worker, or one that has not read its commands for long.
+    pub fn visit(&self, visit: Visit, answer: impl FnOnce(Met) + Send + 'static) -> Result<(), VisitError> {
+        let mailbox = self.shared.mailboxes.get(usize::from(visit.from.worker)).ok_or(VisitError::NoPlace)?;
+        let command = Command::Visit { visit, answer: Answer(Box::new(answer)) };
+        if mailbox.offer(command, CROWD) { Ok(()) } else { Err(VisitError::Busy) }
+    }
+
+    /// Which worker a session of that number is at.
+    #[must_use]
+    pub fn home(&self, session: SessionId) -> u16 {
+        u16::try_from(session.0 % self.shared.mailboxes.len().max(1) as u64).unwrap_or(0)
     }
 }
 

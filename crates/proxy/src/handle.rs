@@ -1,20 +1,19 @@
 //! The one door between the control plane and the workers: commands in, counts and records out.
 
+mod told;
+
 use std::io;
 use std::net::SocketAddr;
-use std::num::NonZeroU16;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use ipnet::IpNet;
-use portcullis_core::endpoint::{Endpoint, HostName};
-use portcullis_core::health::Change;
 use portcullis_core::limit::ban::{Ban, Bans, TooMany};
 use portcullis_core::limit::bucket::FailedDials;
 use portcullis_core::limit::network::canonical;
-use portcullis_core::name::{ListenerName, UpstreamName};
-use portcullis_core::outcome::{Ended, Reason, SessionId};
+use portcullis_core::name::UpstreamName;
+use portcullis_core::outcome::Reason;
 use portcullis_core::overload;
 use portcullis_core::snapshot::{ListenerPlan, Snapshot};
 use portcullis_core::token::Family;
@@ -25,13 +24,15 @@ use portcullis_sys::random;
 use portcullis_sys::wake::Wake;
 
 use crate::admission::Admission;
-use crate::census::{Answer, Met, Visit, VisitError};
+use crate::census::{Answer, Visit};
 use crate::device::DeviceQuestion;
 use crate::io::Clock;
 use crate::meter::{Counts, Meter, PoolMeter, endpoint_counts};
 use crate::outlet::Outlet;
 use crate::session::Arrival;
 use crate::sockets::{Bound, Sockets};
+
+pub use told::{Asked, Event, NameError, Opened, Question, Refused, Told};
 
 /// How many questions may wait for the control plane.
 const QUESTIONS: usize = 4096;
@@ -40,7 +41,7 @@ const ENDINGS: usize = 65_536;
 /// A turn of less is not worth a word.
 const LONG_TURN: Duration = Duration::from_millis(100);
 /// A worker with so many commands before it is not visited.
-const CROWD: usize = 4096;
+pub(crate) const CROWD: usize = 4096;
 
 /// Steers a running data plane. Clones steer the same one.
 #[derive(Clone, Debug)]
@@ -161,110 +162,6 @@ impl Service {
         let meter = self.meters.iter().find(|meter| *meter.name() == bound.listener)?;
         Some((Arc::clone(plan), Arc::clone(meter)))
     }
-}
-
-/// A question of a session to the control plane.
-#[derive(Clone, Debug)]
-pub struct Question {
-    /// Gives the answer its way back.
-    pub asked: Asked,
-    /// The name to look up.
-    pub host: HostName,
-    /// The port for its addresses; `None` = an SRV look-up gives it.
-    pub port: Option<NonZeroU16>,
-}
-
-/// Who asked. An answer to a session that is gone misses by its generation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Asked {
-    pub(crate) worker: u16,
-    pub(crate) serial: u16,
-    pub(crate) token: u64,
-}
-
-/// Why a name has no address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum NameError {
-    /// It does not exist, or has no address.
-    #[error("the name has no address")]
-    NotFound,
-    /// No server answered in time.
-    #[error("no name server answered in time")]
-    Timeout,
-    /// Too many look-ups at a time.
-    #[error("too many look-ups at a time")]
-    Busy,
-}
-
-/// What the data plane tells, once each.
-#[derive(Debug)]
-pub enum Told {
-    /// A session was opened. Told when [`ProxyHandle::tell`] asks for it.
-    Opened(Box<Opened>),
-    /// A session ended.
-    Ended(Box<Ended>),
-    /// A client was not let in. Told once for each network and minute; all are counted.
-    Refused(Box<Refused>),
-    /// Something about the whole changed.
-    Event(Event),
-}
-
-/// A client that was not let in, for which nothing was made.
-#[derive(Clone, Debug)]
-pub struct Refused {
-    /// Where it came in.
-    pub listener: ListenerName,
-    /// Who it is.
-    pub client: SocketAddr,
-    /// Why not.
-    pub reason: Reason,
-}
-
-/// A session that was opened.
-#[derive(Clone, Debug)]
-pub struct Opened {
-    /// Which session.
-    pub session: SessionId,
-    /// Where it came in.
-    pub listener: ListenerName,
-    /// Who it is.
-    pub client: SocketAddr,
-    /// What it is connected to.
-    pub endpoint: SocketAddr,
-    /// Who a verified token or ticket says it is.
-    pub identity: Option<Box<str>>,
-}
-
-/// A change of the whole.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Event {
-    /// Accepting paused: the process has no file left.
-    AcceptPausedNoFiles,
-    /// Accepting paused: the session maximum is reached.
-    AcceptPausedFull,
-    /// Accepting goes on.
-    AcceptResumed,
-    /// A step of a session ended in a panic; the session was closed.
-    Bug {
-        /// What the panic said.
-        message: Box<str>,
-    },
-    /// An endpoint is fit for sessions, or is not any more.
-    Endpoint {
-        /// Of which upstream.
-        upstream: UpstreamName,
-        /// Which endpoint.
-        endpoint: Endpoint,
-        /// From what to what.
-        change: Change,
-        /// What has shown it; printable.
-        why: Box<str>,
-    },
-    /// A listener or socket option was refused by the kernel; traffic goes on without it.
-    Degraded {
-        /// What does not work, and why.
-        what: Box<str>,
-    },
 }
 
 impl Shared {
@@ -407,17 +304,6 @@ impl ProxyHandle {
         }
     }
 
-    /// Looks through a few hundred slots of one worker and gives what it met to `answer`, on the worker's thread:
-    /// `answer` must not wait. A worker that ends drops it instead.
-    ///
-    /// # Errors
-    /// No such worker, or one that has not read its commands for long.
-    pub fn visit(&self, visit: Visit, answer: impl FnOnce(Met) + Send + 'static) -> Result<(), VisitError> {
-        let mailbox = self.shared.mailboxes.get(usize::from(visit.from.worker)).ok_or(VisitError::NoPlace)?;
-        let command = Command::Visit { visit, answer: Answer(Box::new(answer)) };
-        if mailbox.offer(command, CROWD) { Ok(()) } else { Err(VisitError::Busy) }
-    }
-
     /// Keeps the clients of `network` out for so long, `None` = until it is lifted, and ends their sessions.
     ///
     /// # Errors
@@ -470,12 +356,6 @@ impl ProxyHandle {
     #[must_use]
     pub fn now(&self) -> Tick {
         self.shared.clock.now()
-    }
-
-    /// Which worker a session of that number is at.
-    #[must_use]
-    pub fn home(&self, session: SessionId) -> u16 {
-        u16::try_from(session.0 % self.shared.mailboxes.len().max(1) as u64).unwrap_or(0)
     }
 
     /// Ends every session and every worker at once.

@@ -1,11 +1,13 @@
 //! The admin API: paths, roles, errors, and one line in the log for each change.
 
+mod bans;
 mod fields;
 mod process;
 mod sessions;
 mod upstreams;
 
 use axum::Router;
+use axum::body::to_bytes;
 use axum::extract::{Request, State};
 use axum::http::{Method, StatusCode, header};
 use axum::middleware::{self, Next};
@@ -106,6 +108,7 @@ pub(super) fn router(desk: &Desk) -> Router<Desk> {
         .route("/v1/config", get(process::config))
         .route("/v1/limits", get(process::limits))
         .route("/v1/reload", post(process::reload))
+        .route("/v1/bans", get(bans::list).post(bans::add).delete(bans::lift))
         .route("/v1/sessions", get(sessions::list))
         .route("/v1/sessions/close", post(sessions::close_some))
         .route("/v1/sessions/{id}", get(sessions::show).delete(sessions::close))
@@ -141,7 +144,11 @@ async fn gate(State(desk): State<Desk>, request: Request, next: Next) -> Respons
         Some(Role::Read | Role::Operate) => None,
     };
     let response = match refused {
-        Some(refusal) => refusal.into_response(),
+        Some(refusal) => {
+            // What is not read when a connection closes resets it, and the answer is lost with it.
+            let _too_long = to_bytes(request.into_body(), fields::BODY).await;
+            refusal.into_response()
+        }
         None => next.run(request).await,
     };
     if !looks {

@@ -54,7 +54,12 @@ fn pages_are_whole_and_in_the_usual_order() {
         let wanted: Vec<&str> = match page.file.as_str() {
             "portcullis.1" => full.to_vec(),
             "portcullis-run.1" => full.iter().filter(|title| **title != "SUBCOMMANDS").copied().collect(),
-            "portcullis-jwt.1" | "portcullis-ticket.1" => {
+            "portcullis-jwt.1"
+            | "portcullis-ticket.1"
+            | "portcullis-ctl.1"
+            | "portcullis-ctl-sessions.1"
+            | "portcullis-ctl-endpoint.1"
+            | "portcullis-ctl-bans.1" => {
                 full.iter().filter(|t| !["FILES", "ENVIRONMENT", "SIGNALS"].contains(t)).copied().collect()
             }
             _ => vec!["NAME", "SYNOPSIS", "DESCRIPTION", "OPTIONS", "EXIT STATUS", "SEE ALSO"],

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use super::Refusal;
 
 /// The longest body that is read, in bytes.
-const BODY: usize = 16 * 1024;
+pub(super) const BODY: usize = 16 * 1024;
 
 /// Fields by name. Each is taken once; what nobody takes is refused at the end.
 #[derive(Debug, Default)]

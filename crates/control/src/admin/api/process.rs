@@ -54,23 +54,32 @@ pub(super) async fn config(State(desk): State<Desk>, fields: Fields) -> Answer {
     })))
 }
 
-/// Every limit with its effective value, and how far it is used.
+/// Every limit in force, and how far it is used where that is counted.
 pub(super) async fn limits(State(desk): State<Desk>, fields: Fields) -> Answer {
     fields.finish()?;
     let counts = desk.facts.proxy.counts();
     let snapshot = desk.facts.proxy.snapshot();
-    let listeners: Vec<Value> = counts
-        .listeners
-        .iter()
-        .map(|listener| {
-            json!({ "name": listener.name.as_str(), "sessions": listener.sessions, "hellos": listener.hellos })
-        })
-        .collect();
-    Ok(Done::told(json!({
-        "sessions": { "value": counts.session_maximum, "level": counts.sessions },
-        "failed_dials_per_minute": { "value": snapshot.config.limits.failed_dials_per_minute },
-        "listeners": listeners,
-    })))
+    let row = |owner: &str, scope: &str, name: &str, value: Value, level: Value| json!({ "owner": owner, "scope": scope, "name": name, "value": value, "level": level });
+    let failed_dials = json!(snapshot.config.limits.failed_dials_per_minute);
+    let mut limits = vec![
+        row("process", "process", "sessions", counts.session_maximum.into(), counts.sessions.into()),
+        row("process", "ip", "failed_dials_per_minute", failed_dials, Value::Null),
+    ];
+    let mut is_first = true;
+    for listener in &counts.listeners {
+        let Some(plan) = snapshot.listener(&listener.name) else { continue };
+        // The process' limits are the same at every listener.
+        let of_process = std::mem::take(&mut is_first);
+        for limit in plan.entrance.limits().filter(|limit| of_process || limit.owner == "listener") {
+            let owner = if limit.owner == "listener" { listener.name.as_str() } else { limit.owner };
+            let counts_it = limit.scope == "listener" && limit.name == "sessions";
+            let level = if counts_it { listener.sessions.into() } else { Value::Null };
+            limits.push(row(owner, limit.scope, limit.name, limit.value.into(), level));
+        }
+    }
+    let step = desk.facts.proxy.step();
+    let overload = json!({ "step": step.number(), "meaning": step.meaning() });
+    Ok(Done::told(json!({ "limits": limits, "overload": overload })))
 }
 
 pub(super) async fn reload(State(desk): State<Desk>, fields: Fields) -> Answer {

@@ -7,6 +7,7 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use ipnet::IpNet;
 use portcullis_core::census::{Filter, Live};
+use portcullis_core::limit::network::canonical;
 use portcullis_core::name::{ListenerName, UpstreamName};
 use portcullis_core::outcome::{Reason, SessionId};
 use portcullis_proxy::{Act, Place, ProxyHandle};
@@ -103,7 +104,7 @@ pub(super) fn network(fields: &mut Fields, name: &str) -> Result<Option<IpNet>, 
     let address = || text.parse::<IpAddr>().map(|ip| IpNet::from(ip.to_canonical()));
     let network = text.parse::<IpNet>().or_else(|_| address());
     network
-        .map(|network| Some(network.trunc()))
+        .map(|network| Some(canonical(network.trunc())))
         .map_err(|_| Refusal::bad(format!("`{name}` is no network or address")))
 }
 
@@ -159,6 +160,6 @@ fn shown(live: &Live) -> Value {
 }
 
 /// Seconds with three decimals.
-fn seconds(time: std::time::Duration) -> f64 {
+pub(super) fn seconds(time: std::time::Duration) -> f64 {
     (time.as_secs_f64() * 1000.0).round() / 1000.0
 }

@@ -5,24 +5,26 @@ use portcullis_core::config::UpstreamEndpoint;
 use portcullis_core::endpoint::Endpoint;
 use portcullis_core::name::UpstreamName;
 use portcullis_core::upstream::{EndpointState, Standing, Upstream};
+use portcullis_core::wheel::Tick;
 use serde_json::{Value, json};
 
 use super::fields::Fields;
+use super::sessions::seconds;
 use super::{Answer, Done, Refusal};
 use crate::admin::Desk;
 
 pub(super) async fn list(State(desk): State<Desk>, fields: Fields) -> Answer {
     fields.finish()?;
-    let snapshot = desk.facts.proxy.snapshot();
-    let upstreams: Vec<Value> = snapshot.upstreams().map(|upstream| shown(upstream)).collect();
+    let (snapshot, now) = (desk.facts.proxy.snapshot(), desk.facts.proxy.now());
+    let upstreams: Vec<Value> = snapshot.upstreams().map(|upstream| shown(upstream, now)).collect();
     Ok(Done::told(json!({ "upstreams": upstreams })))
 }
 
 pub(super) async fn show(State(desk): State<Desk>, Path(name): Path<String>, fields: Fields) -> Answer {
     fields.finish()?;
-    let snapshot = desk.facts.proxy.snapshot();
+    let (snapshot, now) = (desk.facts.proxy.snapshot(), desk.facts.proxy.now());
     let upstream = snapshot.upstream(&UpstreamName::from(&*name)).ok_or_else(|| no_upstream(&name))?;
-    Ok(Done::told(shown(upstream)))
+    Ok(Done::told(shown(upstream, now)))
 }
 
 pub(super) async fn set(
@@ -46,7 +48,7 @@ pub(super) async fn set(
     if standing.is_none() && weight.is_none() {
         return Err(Refusal::bad("say `state`, `weight` or both"));
     }
-    let snapshot = desk.facts.proxy.snapshot();
+    let (snapshot, now) = (desk.facts.proxy.snapshot(), desk.facts.proxy.now());
     let upstream = snapshot.upstream(&UpstreamName::from(&*name)).ok_or_else(|| no_upstream(&name))?;
     let known = || Refusal::missing(format!("upstream `{name}` has no endpoint {address}"));
     let endpoint = address.parse::<Endpoint>().ok();
@@ -59,7 +61,7 @@ pub(super) async fn set(
         endpoint.set_weight(weight);
     }
     let did = format!("state {}, weight {}", endpoint.standing().label(), weight_of(settings, endpoint));
-    Ok(Done::did(member(settings, endpoint), did))
+    Ok(Done::did(member(settings, endpoint, now), did))
 }
 
 /// A weight that may be set.
@@ -81,19 +83,26 @@ fn weight_of(settings: &UpstreamEndpoint, endpoint: &EndpointState) -> u16 {
     endpoint.weight().unwrap_or(settings.weight)
 }
 
-fn shown(upstream: &Upstream) -> Value {
+fn shown(upstream: &Upstream, now: Tick) -> Value {
     let endpoints: Vec<Value> =
-        upstream.members().map(|(settings, endpoint)| member(settings, endpoint)).collect();
+        upstream.members().map(|(settings, endpoint)| member(settings, endpoint, now)).collect();
     json!({ "name": upstream.settings.name.as_str(), "endpoints": endpoints })
 }
 
-fn member(settings: &UpstreamEndpoint, endpoint: &EndpointState) -> Value {
+fn member(settings: &UpstreamEndpoint, endpoint: &EndpointState, now: Tick) -> Value {
+    let fitness = &endpoint.fitness;
+    let counted = fitness.counted();
     json!({
         "address": endpoint.address.to_string(),
         "state": endpoint.standing().label(),
         "weight": weight_of(settings, endpoint),
         "configured_weight": settings.weight,
         "backup": settings.backup,
+        "fit": fitness.is_fit(now),
         "sessions": endpoint.sessions(),
+        "max_sessions": settings.max_sessions,
+        "response": fitness.response().map(seconds),
+        "probes": { "good": counted.good, "bad": counted.bad },
+        "ejections": counted.ejections,
     })
 }

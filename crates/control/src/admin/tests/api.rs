@@ -12,6 +12,9 @@ const PATHS: &[(&str, &str, u16)] = &[
     ("GET", "/v1/sessions/1f", 404),
     ("DELETE", "/v1/sessions/1f", 404),
     ("POST", "/v1/sessions/close", 400),
+    ("GET", "/v1/bans", 200),
+    ("POST", "/v1/bans", 400),
+    ("DELETE", "/v1/bans", 400),
     ("GET", "/v1/upstreams", 200),
     ("GET", "/v1/upstreams/lobby", 200),
     ("PATCH", "/v1/upstreams/lobby/endpoints/10.0.0.1:7000", 400),
@@ -84,6 +87,9 @@ async fn what_is_not_understood_is_told_as_json() {
         ("/v1/sessions/close", r#"{"listener":7,"rate":0}"#),
         ("/v1/sessions/close", r#"{"client":"10.0.0.0/33"}"#),
         ("/v1/reload", r#"{"now":true}"#),
+        ("/v1/bans", r#"{"network":"10.0.0.0/33"}"#),
+        ("/v1/bans", r#"{"network":"0.0.0.0/0"}"#),
+        ("/v1/bans", r#"{"network":"10.0.0.1","for":"soon"}"#),
     ] {
         let (code, answer) = world.ask("POST", path, &bearer, body).await;
         assert_eq!(code, 400, "{path} {body}: {answer}");
@@ -172,9 +178,41 @@ async fn the_configuration_in_force_and_the_limits_are_told() {
     let (_, config) = world.operate("GET", "/v1/config", &Value::Null).await;
     assert_eq!(config, json!({ "file": "/etc/p.toml", "hash": "00000007", "effective": "workers = 1\n" }));
     let (_, limits) = world.operate("GET", "/v1/limits", &Value::Null).await;
-    assert_eq!(limits["sessions"], json!({ "value": 500, "level": 0 }));
+    let sessions =
+        json!({ "owner": "process", "scope": "process", "name": "sessions", "value": 500, "level": 0 });
+    assert_eq!(limits["limits"][0], sessions, "{limits}");
+    assert_eq!(limits["overload"], json!({ "step": 0, "meaning": "nothing is given up" }));
     let (_, sessions) = world.operate("GET", "/v1/sessions", &Value::Null).await;
     assert_eq!(sessions, json!({ "sessions": [], "next": null }));
     let (code, answer) = world.operate("POST", "/v1/sessions/close", &json!({ "all": true })).await;
     assert_eq!((code, answer), (202, json!({ "closing": 0, "rate": 100 })));
+}
+
+#[tokio::test]
+async fn a_ban_is_made_told_of_and_lifted() {
+    let world = World::start();
+    for last in 1..=5 {
+        let ban = json!({ "network": format!("10.0.0.{last}"), "for": "10m", "why": "scans\nports" });
+        let (code, answer) = world.operate("POST", "/v1/bans", &ban).await;
+        assert_eq!((code, &answer["left"]), (200, &json!(600.0)), "{answer}");
+    }
+    // Written on one line, whatever stands in it.
+    world.logged(&["INFO admin change", "10.0.0.5/32 is banned for 600 s: scans\\nports"]).await;
+    let (_, answer) = world.operate("POST", "/v1/bans", &json!({ "network": "fd00::7/64" })).await;
+    assert_eq!((&answer["network"], &answer["left"]), (&json!("fd00::/64"), &Value::Null));
+    let (mut found, mut path) = (Vec::new(), "/v1/bans?limit=2".to_owned());
+    loop {
+        let (_, page) = world.operate("GET", &path, &Value::Null).await;
+        let bans = page["bans"].as_array().unwrap();
+        assert!(bans.len() <= 2, "{page}");
+        found.extend(bans.iter().map(|ban| ban["network"].as_str().unwrap().to_owned()));
+        let Some(next) = page["next"].as_str() else { break };
+        path = format!("/v1/bans?limit=2&after={}", next.replace('/', "%2F"));
+    }
+    let wanted = (1..=5).map(|last| format!("10.0.0.{last}/32")).chain(["fd00::/64".into()]);
+    assert_eq!(found, wanted.collect::<Vec<_>>());
+    let lifted = "/v1/bans?network=10.0.0.3";
+    assert_eq!(world.operate("DELETE", lifted, &Value::Null).await.0, 200);
+    assert_eq!(world.operate("DELETE", lifted, &Value::Null).await.0, 404);
+    assert_eq!(world.proxy.bans().len(), 5);
 }
