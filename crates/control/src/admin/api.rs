@@ -1,6 +1,7 @@
 //! The admin API: paths, roles, errors, and one line in the log for each change.
 
 mod bans;
+mod devices;
 mod fields;
 mod process;
 mod sessions;
@@ -109,6 +110,7 @@ pub(super) fn router(desk: &Desk) -> Router<Desk> {
         .route("/v1/limits", get(process::limits))
         .route("/v1/reload", post(process::reload))
         .route("/v1/bans", get(bans::list).post(bans::add).delete(bans::lift))
+        .route("/v1/tokens/forget", post(devices::forget))
         .route("/v1/sessions", get(sessions::list))
         .route("/v1/sessions/close", post(sessions::close_some))
         .route("/v1/sessions/{id}", get(sessions::show).delete(sessions::close))

@@ -148,6 +148,7 @@ fn log(folder: &std::path::Path) -> Log {
 /// Two workers without a listener, and an upstream `lobby` of two endpoints.
 fn data_plane() -> (ProxyHandle, Running) {
     let text = "[[listener]]\nname = \"in\"\nprotocol = \"tcp\"\nbind = [\"127.0.0.1:0\"]\nhello = \"none\"\n\
+                frames = {}\ntokens = { allow_plaintext = true }\n\
                 route = \"out\"\n[route.out]\nresolver = \"upstream\"\nupstreams = [\"lobby\"]\n\
                 [upstream.lobby]\nprotocol = \"tcp\"\n\
                 endpoints = [{ address = \"10.0.0.1:7000\", weight = 3 }, { address = \"[fd00::1]:7000\" }]\n";

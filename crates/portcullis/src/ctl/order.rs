@@ -29,6 +29,9 @@ pub(super) enum Order {
     /// Lists, makes and lifts bans of networks
     #[command(subcommand)]
     Bans(Bans),
+    /// Has devices forgotten
+    #[command(subcommand, alias = "tokens")]
+    Device(DeviceOrder),
     /// Lists limits with their effective values
     Limits,
     /// Prints the configuration in force, every value, without secrets
@@ -85,6 +88,15 @@ pub(super) enum Bans {
     Lift {
         /// The network as it was banned
         network: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum DeviceOrder {
+    /// Forgets a device: its tokens end, its sessions are closed, and it may be registered again
+    Forget {
+        /// Its `client_id`
+        client_id: String,
     },
 }
 
@@ -196,6 +208,9 @@ impl Order {
                 client.ask("PATCH", &path, Some(&order.into()))
             }
             Self::Bans(order) => order.carry_out(client),
+            Self::Device(DeviceOrder::Forget { client_id }) => {
+                client.ask("POST", "/v1/tokens/forget", Some(&json!({ "client_id": client_id })))
+            }
             Self::Limits => client.get("/v1/limits"),
             Self::Effective => client.get("/v1/config"),
             Self::Reload => client.ask("POST", "/v1/reload", None),
@@ -219,6 +234,9 @@ impl Order {
             Self::Bans(Bans::List) => table(BANS, rows(answer, "bans")),
             Self::Bans(Bans::Add { .. }) => table(BANS, [answer].into_iter()),
             Self::Bans(Bans::Lift { .. }) => format!("the ban of {} is lifted\n", word(&answer["lifted"])),
+            Self::Device(DeviceOrder::Forget { .. }) => {
+                format!("device {} is forgotten\n", word(&answer["forgotten"]))
+            }
             Self::Limits => limits(answer),
             Self::Effective => {
                 let text = answer["effective"].as_str().unwrap_or_default();

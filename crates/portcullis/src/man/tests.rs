@@ -59,7 +59,8 @@ fn pages_are_whole_and_in_the_usual_order() {
             | "portcullis-ctl.1"
             | "portcullis-ctl-sessions.1"
             | "portcullis-ctl-endpoint.1"
-            | "portcullis-ctl-bans.1" => {
+            | "portcullis-ctl-bans.1"
+            | "portcullis-ctl-device.1" => {
                 full.iter().filter(|t| !["FILES", "ENVIRONMENT", "SIGNALS"].contains(t)).copied().collect()
             }
             _ => vec!["NAME", "SYNOPSIS", "DESCRIPTION", "OPTIONS", "EXIT STATUS", "SEE ALSO"],

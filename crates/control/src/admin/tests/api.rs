@@ -12,6 +12,7 @@ const PATHS: &[(&str, &str, u16)] = &[
     ("GET", "/v1/sessions/1f", 404),
     ("DELETE", "/v1/sessions/1f", 404),
     ("POST", "/v1/sessions/close", 400),
+    ("POST", "/v1/tokens/forget", 400),
     ("GET", "/v1/bans", 200),
     ("POST", "/v1/bans", 400),
     ("DELETE", "/v1/bans", 400),
@@ -215,4 +216,14 @@ async fn a_ban_is_made_told_of_and_lifted() {
     assert_eq!(world.operate("DELETE", lifted, &Value::Null).await.0, 200);
     assert_eq!(world.operate("DELETE", lifted, &Value::Null).await.0, 404);
     assert_eq!(world.proxy.bans().len(), 5);
+}
+
+#[tokio::test]
+async fn a_device_that_is_not_there_is_not_forgotten() {
+    let world = World::start();
+    let forget = |id: &str| json!({ "client_id": id });
+    for (id, want) in [("ab".repeat(32), 404), (String::new(), 400), ("a".repeat(1000), 400)] {
+        let (code, answer) = world.operate("POST", "/v1/tokens/forget", &forget(&id)).await;
+        assert_eq!(code, want, "{id}: {answer}");
+    }
 }
