@@ -142,17 +142,16 @@ fn every_key_of_an_upstream_is_written_as_it_was_read() {
 #[test]
 fn every_limit_is_written_as_it_was_read() {
     let limits = "session_rate = { rate = '5000/s', burst = 10000 }, message_rate = { rate = '7/h' }, \
-                  up_rate = { rate = '10MiB/s', burst = '1MiB' }, down_rate = { rate = '1023B/m' }, \
+                  \
                   per_ip = { sessions = 200, session_rate = { rate = '20/s', burst = 40 } }, \
-                  per_session = { message_rate = { rate = '3/s' }, up_rate = { rate = '1B/s' }, down_rate = { rate = '2B/s' } }";
+                  per_session = { message_rate = { rate = '3/s' } }";
     let process = "[limits]\nsessions = 7\nscope = 'node'\nper_ip = { sessions = 3 }\n\
-                   per_session = { up_rate = { rate = '1MiB/s' } }\nsession_rate = { rate = '5/s' }\n";
+                   per_session = { message_rate = { rate = '1/s' } }\nsession_rate = { rate = '5/s' }\n";
     for keys in [
         format!(
             "frames = {{}}\ntokens = {{ allow_plaintext = true }}\nlimits = {{ sessions = 9, {limits} }}"
         ),
-        "limits = {}\nallow = ['10.0.0.0/8', 'fd00::1']\ndeny = '10.1.0.0/16'\nmax_age = '1d'".into(),
-        "keepalive = { idle = '5s', interval = '1s', count = 9 }\nuser_timeout = '1m'".into(),
+        "limits = {}\nallow = ['10.0.0.0/8', 'fd00::1']\ndeny = '10.1.0.0/16'".into(),
     ] {
         let listener = BALANCED.replace("hello", &format!("{keys}\nhello"));
         written_as_read(&format!("{process}{listener}[upstream.u]\nendpoints = [{{ address = 'a:1' }}]"));
@@ -166,8 +165,8 @@ fn every_key_of_frames_tokens_and_store_is_written_as_it_was_read() {
     let rate = "message_rate = { rate = '50/s', burst = 100 }";
     for (protocol, keys) in [
         ("tcp", "frames = {}".to_owned()),
-        ("tcp", format!("frames = {{ type_bytes = 2, dispatch = 'request', codec = 'xml', {rate}, on_limit = 'delay' }}")),
-        ("ws", "frames = { dispatch = 'request', pipeline = 9, reply_timeout = '1s', codec = 'protobuf' }".into()),
+        ("tcp", format!("frames = {{ type_bytes = 2, codec = 'xml', {rate}, on_limit = 'delay' }}")),
+        ("ws", "frames = { codec = 'protobuf' }".into()),
         ("kcp", "frames = { on_limit = 'close', heartbeat = 'required', heartbeat_misses = 9 }".into()),
         ("kcp", format!("{sealed}\nframes = {{ on_limit = 'delay', max_delay = '2s' }}\ntokens = {{}}")),
         ("tcp", "idle_timeout = '1h'\nframes = { heartbeat_interval = '1s', forward_heartbeats = true, forward_token = true }".into()),
@@ -264,10 +263,7 @@ const OF_PROCESS: &[&str] = &[
     "scope = 'node'",
     "session_rate = { rate = '5/h' }",
     "message_rate = { rate = '7/s', burst = 9 }",
-    "up_rate = { rate = '3KiB/s' }",
-    "down_rate = { rate = '1GiB/m', burst = '1B' }",
     "per_ip = { session_rate = { rate = '20/s', burst = 40 } }",
-    "per_session = { down_rate = { rate = '2MiB/s' } }",
 ];
 /// Keys of a listener, each good beside any others.
 const OF_LISTENER: &[&str] = &[
@@ -275,16 +271,13 @@ const OF_LISTENER: &[&str] = &[
     "open_timeout = '3s'",
     "idle_timeout = '2h'",
     "idle = 'either'",
-    "max_age = '90m'",
     "zero_copy = false",
-    "keepalive = { idle = '9s' }",
-    "user_timeout = '3s'",
     "congestion = 'system'",
     "allow = '10.0.0.0/8'",
     "deny = ['10.1.0.0/16', '::1']",
     "limits = { sessions = 3, per_ip = { sessions = 2 } }",
     "proxy_protocol = '10.0.0.1'",
-    "frames = { type_bytes = 2, dispatch = 'request', on_limit = 'delay', types = { login = 9 } }",
+    "frames = { type_bytes = 2, on_limit = 'delay', types = { login = 9 } }",
 ];
 /// Keys of an upstream, each good beside any others.
 const OF_UPSTREAM: &[&str] = &[

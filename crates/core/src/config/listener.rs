@@ -14,11 +14,11 @@ use super::process::HOUR;
 use super::route::{Known, Word};
 use super::write::Writer;
 use super::ws::WsKeys;
-use super::{Frames, Hello, Listener, Protocol};
+use super::{Frames, Hello, Keepalive, Listener, Protocol};
 use rows::{
     ALLOW, DENY, FAILURE_DELAY, FAILURE_MESSAGE, HALF_CLOSE_TIMEOUT, HELLO, HELLO_MAX_BYTES, HELLO_TIMEOUT,
-    IDLE, IDLE_TIMEOUT, KCP, KEEPALIVE, LIMITS, MAX_AGE, OPEN_TIMEOUT, PROTOCOL, PROXY_PROTOCOL, ROUTE,
-    SUCCESS_MESSAGE, TLS, TOKENS, USER_TIMEOUT, WS, ZERO_COPY,
+    IDLE, IDLE_TIMEOUT, KCP, LIMITS, OPEN_TIMEOUT, PROTOCOL, PROXY_PROTOCOL, ROUTE, SUCCESS_MESSAGE, TLS,
+    TOKENS, WS, ZERO_COPY,
 };
 
 pub(super) use rows::{BIND, FRAMES, MESSAGE, NAME, SECTION};
@@ -76,16 +76,16 @@ pub(super) fn read(reader: &Reader<'_>, routes: &[Known]) -> Option<Listener> {
         tls: if has_tls(protocol_known) { Some(Arc::new(tls?)) } else { None },
         proxy_protocol: reader.get(&PROXY_PROTOCOL),
         kcp: (protocol_known == Protocol::Kcp).then(|| Arc::new(kcp)),
-        max_age: reader.find(&MAX_AGE),
-        keepalive: reader.get(&KEEPALIVE),
-        user_timeout: reader.get(&USER_TIMEOUT),
+        max_age: None,
+        keepalive: Keepalive::default(),
+        user_timeout: UNACKNOWLEDGED,
         limits: reader.get(&LIMITS),
         allow: reader.get(&ALLOW),
         deny: reader.get(&DENY),
         frames,
         tokens: tokens.map(Arc::new),
     };
-    shield::check(reader, &listener, word);
+    shield::check(reader, &listener);
     if credential {
         agree::advise_of_credentials(reader, &listener, wants_query);
     }
@@ -114,16 +114,11 @@ pub(super) fn write(writer: &mut Writer<'_>, listener: &Listener, word: Option<W
     writer.put_maybe(&IDLE_TIMEOUT, &idle, idle == usual_idle(listener.protocol, listener.frames.as_deref()));
     writer.put(&IDLE, &listener.idle);
     writer.put(&HALF_CLOSE_TIMEOUT, &listener.half_close_timeout);
-    if let Some(age) = &listener.max_age {
-        writer.put_maybe(&MAX_AGE, age, false);
-    }
     writer.put(&ZERO_COPY, &listener.zero_copy);
     writer.put(&ALLOW, &listener.allow);
     writer.put(&DENY, &listener.deny);
     writer.put_nested(&LIMITS, &listener.limits);
     if listener.kcp.is_none() {
-        writer.put_nested(&KEEPALIVE, &listener.keepalive);
-        writer.put(&USER_TIMEOUT, &listener.user_timeout);
         writer.put(&CONGESTION, &listener.congestion);
         writer.put(&PROXY_PROTOCOL, &listener.proxy_protocol);
     }

@@ -6,7 +6,6 @@ use std::ops::Range;
 
 use super::admin;
 use super::error::Report;
-use super::frames::rows::DISPATCH;
 use super::key::{Part, Reader, Section, Shape};
 use super::kind::named;
 use super::process::{self, PRIVATE_NETWORKS, WORKERS};
@@ -14,10 +13,7 @@ use super::route::Word;
 use super::store::{self, STORE};
 use super::tree::Table;
 use super::write::{Must, Writer};
-use super::{
-    Config, Dispatch, Flavour, Limits, Listener, Protocol, ProxyHeader, Upstream, limit, listener, log,
-    route, upstream,
-};
+use super::{Config, Flavour, Limits, Listener, Protocol, Upstream, limit, listener, log, route, upstream};
 use crate::name::{ListenerName, RouteName, UpstreamName};
 
 pub(super) static SECTION: Section = Section {
@@ -93,7 +89,6 @@ pub(super) fn read(table: &Table, report: &Report<'_>) -> Config {
         warnings: Vec::new(),
     };
     unique_names(&found, &listeners);
-    check_requests(&found, &listeners, &config);
     advise_of_limits(&root.part(&LIMITS), &config.limits, &listeners);
     unique_binds(&found, &listeners, config.admin.as_ref().and_then(|admin| admin.bind.tcp()));
     Config { listeners: listeners.into_iter().flatten().collect(), ..config }
@@ -133,31 +128,6 @@ pub(super) fn write(writer: &mut Writer<'_>, config: &Config) {
 fn check_name(name: &str, at: &Range<usize>, report: &Report<'_>) {
     if let Err(why) = super::kind::check_name(name) {
         report.error(at, why, format!("a name, as in `{}`", named::<ListenerName>().example));
-    }
-}
-
-/// Tells listeners each of whose requests would go to an endpoint that no connection can be kept to.
-fn check_requests(readers: &[Reader<'_>], listeners: &[Option<Listener>], config: &Config) {
-    for (reader, listener) in readers.iter().zip(listeners) {
-        let Some(listener) = listener else { continue };
-        let dispatch = listener.frames.as_ref().map(|frames| frames.dispatch);
-        if !matches!(dispatch, Some(Dispatch::Request { .. })) {
-            continue;
-        }
-        let route = config.routes.iter().find(|route| route.name == listener.route);
-        let used = |upstream: &&Upstream| route.is_some_and(|route| route.upstreams.contains(&upstream.name));
-        for upstream in config.upstreams.iter().filter(used) {
-            let why = match upstream.dial.proxy_protocol {
-                _ if !upstream::is_poolable(&upstream.dial) => "its protocol is neither \"tcp\" nor \"tls\"",
-                ProxyHeader::V2 => "its `proxy_protocol` introduces one client for each connection",
-                ProxyHeader::Off => continue,
-            };
-            let name = &upstream.name;
-            let message =
-                format!("dispatch \"request\" shares connections, and upstream `{name}` cannot: {why}");
-            let hint = "`dispatch = \"session\"`, or a route with another upstream";
-            reader.inside(listener::FRAMES.name).error(DISPATCH.name, message, hint);
-        }
     }
 }
 

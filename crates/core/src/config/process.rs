@@ -9,9 +9,7 @@ use ipnet::IpNet;
 
 use super::key::{Key, Reader, Section};
 use super::kind::{Auto, Choice, List, Span, Text, Whole};
-use super::limit::rows::{
-    self as limits, DOWN_RATE, MESSAGE_RATE, MOST_SESSIONS, PER_IP, PER_SESSION, SESSION_RATE, UP_RATE,
-};
+use super::limit::rows::{self as limits, MESSAGE_RATE, MOST_SESSIONS, PER_IP, PER_SESSION, SESSION_RATE};
 use super::write::Writer;
 use super::{Dns, Drain, Limits, Workers};
 
@@ -95,18 +93,8 @@ pub(super) const FILE: Text<PathBuf> = Text {
 pub(super) static LIMITS: Section = Section {
     path: "[limits]",
     doc: "Limits of the process.",
-    rows: &[
-        &SESSIONS,
-        &FAILED_DIALS_PER_MINUTE,
-        &SCOPE,
-        &SESSION_RATE,
-        &MESSAGE_RATE,
-        &UP_RATE,
-        &DOWN_RATE,
-        &PER_IP,
-        &PER_SESSION,
-    ],
-    later: &["per_device"],
+    rows: &[&SESSIONS, &FAILED_DIALS_PER_MINUTE, &SCOPE, &SESSION_RATE, &MESSAGE_RATE, &PER_IP, &PER_SESSION],
+    later: &["per_device", "up_rate", "down_rate"],
 };
 /// Where a limit is counted.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -285,7 +285,7 @@ fn with_key(path: &str, key: &str, value: &str) -> String {
             let head = listener("a", "kcp", "127.0.0.1:1", "r");
             format!("[[listener]]\n{head}kcp = {{ open_rate = {{ {line} }} }}\n")
         }
-        "listener.limits" | "listener.keepalive" | "listener.frames" | "listener.tokens" => {
+        "listener.limits" | "listener.frames" | "listener.tokens" => {
             let (head, table) =
                 (listener("a", "tcp", "127.0.0.1:1", "r"), path.trim_start_matches("listener."));
             format!("[[listener]]\n{head}{table} = {{ {line} }}\n")

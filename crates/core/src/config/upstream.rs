@@ -18,7 +18,6 @@ use rows::{
     SESSION_RATE, SLOW, SPEAKING,
 };
 
-pub(super) use agree::is_poolable;
 pub(super) use endpoint::HOST_PORT;
 pub(super) use rows::SECTION;
 

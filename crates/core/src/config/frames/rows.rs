@@ -8,12 +8,9 @@ use crate::config::RateLimit;
 use crate::config::key::{Key, Maybe, Reader, Section};
 use crate::config::kind::{Choice, Flag, Nested, Span, Whole};
 use crate::config::limit::rows::{BUCKET, NO_LIMIT};
-use crate::config::process::{DAY, HOUR, SHORTEST};
+use crate::config::process::{DAY, SHORTEST};
 use crate::config::write::Writer;
 
-/// One request after another: the endpoint need not tell which one it answers.
-const PIPELINE_DEPTH: u16 = 1;
-const REPLY_WITHIN: Duration = Duration::from_secs(5);
 const DELAY_MAX: Duration = Duration::from_secs(1);
 
 pub(in crate::config) const FRAMES: Nested<Frames> = Nested { section: &SECTION, read, write };
@@ -24,8 +21,6 @@ static SECTION: Section = Section {
     rows: &[
         &TYPE_BYTES,
         &DISPATCH,
-        &PIPELINE,
-        &REPLY_TIMEOUT,
         &CODEC,
         &MESSAGE_RATE,
         &ON_LIMIT,
@@ -37,7 +32,7 @@ static SECTION: Section = Section {
         &FORWARD_TOKEN,
         &TYPES,
     ],
-    later: &[],
+    later: &["pipeline", "reply_timeout"],
 };
 static TYPE_BYTES: Key<Whole<u8>> = Key {
     name: "type_bytes",
@@ -45,34 +40,17 @@ static TYPE_BYTES: Key<Whole<u8>> = Key {
     default: || 1,
     doc: "how wide a frame's type is: 1 = u8, 2 = u16, big endian",
 };
-pub(in crate::config) static DISPATCH: Key<Choice<Word>> = Key {
+static DISPATCH: Key<Choice<Word>> = Key {
     name: "dispatch",
-    kind: Choice {
-        noun: "dispatch",
-        words: &[("session", Word::Session), ("request", Word::Request)],
-        later: &[],
-    },
+    kind: Choice { noun: "dispatch", words: &[("session", Word::Session)], later: &["request"] },
     default: || Word::Session,
-    doc: "which endpoint a frame goes to: the session's; or, for each request, the one that the upstream picks",
+    doc: "which endpoint a frame goes to: the session's",
 };
 /// `dispatch`, without what else it needs.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(in crate::config) enum Word {
+enum Word {
     Session,
-    Request,
 }
-static PIPELINE: Key<Whole<u16>> = Key {
-    name: "pipeline",
-    kind: Whole::from(1, 1024),
-    default: || PIPELINE_DEPTH,
-    doc: "requests under way on one connection, with dispatch \"request\"; endpoints must answer in order",
-};
-static REPLY_TIMEOUT: Key<Span> = Key {
-    name: "reply_timeout",
-    kind: Span::from(SHORTEST, HOUR),
-    default: || REPLY_WITHIN,
-    doc: "how long an answer may take, with dispatch \"request\"",
-};
 static CODEC: Key<Choice<FrameCodec>> = Key {
     name: "codec",
     kind: Choice {
@@ -152,15 +130,6 @@ static TYPES: Key<Nested<Numbers>> = Key {
 
 fn read(reader: &Reader<'_>) -> Option<Frames> {
     let type_bytes = if reader.get(&TYPE_BYTES) == 2 { TypeBytes::Two } else { TypeBytes::One };
-    let (pipeline, reply_timeout) = (reader.get(&PIPELINE), reader.get(&REPLY_TIMEOUT));
-    let dispatch = match reader.get(&DISPATCH) {
-        Word::Session => Dispatch::Session,
-        Word::Request => Dispatch::Request { pipeline, reply_timeout },
-    };
-    if dispatch == Dispatch::Session {
-        let hint = "take it out, or set `dispatch = \"request\"`";
-        reader.refuse(&[PIPELINE.name, REPLY_TIMEOUT.name], "with dispatch \"session\"", hint);
-    }
     let max = reader.get(&MAX_DELAY);
     let on_limit = match reader.get(&ON_LIMIT) {
         Beyond::Reply => OnLimit::Reply,
@@ -173,7 +142,9 @@ fn read(reader: &Reader<'_>) -> Option<Frames> {
     }
     Some(Frames {
         type_bytes,
-        dispatch,
+        dispatch: match reader.get(&DISPATCH) {
+            Word::Session => Dispatch::Session,
+        },
         codec: reader.get(&CODEC),
         message_rate: reader.find(&MESSAGE_RATE),
         on_limit,
@@ -188,14 +159,7 @@ fn read(reader: &Reader<'_>) -> Option<Frames> {
 
 fn write(writer: &mut Writer<'_>, frames: &Frames) {
     writer.put(&TYPE_BYTES, &if frames.type_bytes == TypeBytes::Two { 2 } else { 1 });
-    match &frames.dispatch {
-        Dispatch::Session => writer.put(&DISPATCH, &Word::Session),
-        Dispatch::Request { pipeline, reply_timeout } => {
-            writer.put(&DISPATCH, &Word::Request);
-            writer.put(&PIPELINE, pipeline);
-            writer.put(&REPLY_TIMEOUT, reply_timeout);
-        }
-    }
+    writer.put(&DISPATCH, &Word::Session);
     writer.put(&CODEC, &frames.codec);
     if let Some(rate) = &frames.message_rate {
         writer.put_nested_maybe(&MESSAGE_RATE, rate);

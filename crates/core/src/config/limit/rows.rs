@@ -2,7 +2,7 @@
 
 use super::{Quota, Quotas, RateLimit};
 use crate::config::key::{Key, Maybe, Need, Reader, Section};
-use crate::config::kind::{Kind, Nested, Size, Text, Whole};
+use crate::config::kind::{Kind, Nested, Text, Whole};
 use crate::config::write::Writer;
 use crate::unit::{Rate, UnitError};
 
@@ -32,36 +32,6 @@ static BURST: Maybe<Whole<u32>> = Maybe {
     doc: "how many at once after a rest",
 };
 
-/// `{ rate = "10MiB/s", burst = "1MiB" }`.
-const BYTES: Nested<RateLimit> = Nested {
-    section: &BYTES_SECTION,
-    read: |reader| read(reader, &BYTE_RATE, &BYTE_BURST),
-    write: write_bytes,
-};
-
-static BYTES_SECTION: Section = Section {
-    path: "limits.up_rate",
-    doc: "A token bucket whose tokens are payload bytes. The same for every rate of bytes.",
-    rows: &[&BYTE_RATE, &BYTE_BURST],
-    later: &[],
-};
-static BYTE_RATE: Need<Text<Rate>> = Need {
-    name: "rate",
-    kind: Text {
-        label: "size over time",
-        example: "10MiB/s",
-        parse: |text| Rate::of_bytes(text).map_err(|error| error.to_string()),
-        show: |rate| rate.show_bytes(),
-    },
-    doc: "how many bytes, over time",
-};
-static BYTE_BURST: Maybe<Size<u32>> = Maybe {
-    name: "burst",
-    kind: Size::from(1, 1 << 30),
-    absent: "what one second brings, at least 1B",
-    doc: "how many at once after a rest",
-};
-
 /// The most sessions that anybody counts.
 pub(in crate::config) const MOST_SESSIONS: u32 = 10_000_000;
 
@@ -80,11 +50,6 @@ pub(in crate::config) static MESSAGE_RATE: Maybe<Nested<RateLimit>> = Maybe {
     absent: NO_LIMIT,
     doc: "messages of clients over time, where they speak in frames",
 };
-pub(in crate::config) static UP_RATE: Maybe<Nested<RateLimit>> =
-    Maybe { name: "up_rate", kind: BYTES, absent: NO_LIMIT, doc: "payload bytes from clients over time" };
-pub(in crate::config) static DOWN_RATE: Maybe<Nested<RateLimit>> =
-    Maybe { name: "down_rate", kind: BYTES, absent: NO_LIMIT, doc: "payload bytes to clients over time" };
-
 pub(in crate::config) static PER_IP: Key<Nested<Quota>> = Key {
     name: "per_ip",
     kind: Nested { section: &OF_IP, read: read_per_ip, write: write_quota },
@@ -106,8 +71,8 @@ pub(in crate::config) static PER_SESSION: Key<Nested<Quota>> = Key {
 static OF_SESSION: Section = Section {
     path: "limits.per_session",
     doc: "What one session may use.",
-    rows: &[&MESSAGE_RATE, &UP_RATE, &DOWN_RATE],
-    later: &[],
+    rows: &[&MESSAGE_RATE],
+    later: &["up_rate", "down_rate"],
 };
 
 /// `limits = { … }` of a listener.
@@ -116,8 +81,8 @@ pub(in crate::config) const OF_LISTENER: Nested<Quotas> =
 static LISTENER_SECTION: Section = Section {
     path: "listener.limits",
     doc: "What the sessions of a listener may use, all together and each. Those of `[limits]` hold as well.",
-    rows: &[&SESSIONS, &SESSION_RATE, &MESSAGE_RATE, &UP_RATE, &DOWN_RATE, &PER_IP, &PER_SESSION],
-    later: &["per_device"],
+    rows: &[&SESSIONS, &SESSION_RATE, &MESSAGE_RATE, &PER_IP, &PER_SESSION],
+    later: &["per_device", "up_rate", "down_rate"],
 };
 /// Reads what the process may use; how many sessions is said by another kind of key.
 pub(in crate::config) fn read_process(reader: &Reader<'_>) -> Quotas {
@@ -171,12 +136,7 @@ fn read_per_ip(reader: &Reader<'_>) -> Option<Quota> {
 }
 
 fn read_traffic(reader: &Reader<'_>) -> Quota {
-    Quota {
-        message_rate: reader.find(&MESSAGE_RATE),
-        up_rate: reader.find(&UP_RATE),
-        down_rate: reader.find(&DOWN_RATE),
-        ..Quota::default()
-    }
+    Quota { message_rate: reader.find(&MESSAGE_RATE), ..Quota::default() }
 }
 
 /// Writes what a quota has; whoever may not have something has none of it.
@@ -184,20 +144,11 @@ fn write_quota(writer: &mut Writer<'_>, quota: &Quota) {
     if let Some(sessions) = &quota.sessions {
         writer.put_maybe(&SESSIONS, sessions, false);
     }
-    for (key, rate) in [
-        (&SESSION_RATE, &quota.session_rate),
-        (&MESSAGE_RATE, &quota.message_rate),
-        (&UP_RATE, &quota.up_rate),
-        (&DOWN_RATE, &quota.down_rate),
-    ] {
+    for (key, rate) in [(&SESSION_RATE, &quota.session_rate), (&MESSAGE_RATE, &quota.message_rate)] {
         if let Some(rate) = rate {
             writer.put_nested_maybe(key, rate);
         }
     }
-}
-
-fn write_bytes(writer: &mut Writer<'_>, limit: &RateLimit) {
-    write(writer, limit, (&BYTE_RATE, &BYTE_BURST));
 }
 
 fn write_bucket(writer: &mut Writer<'_>, limit: &RateLimit) {

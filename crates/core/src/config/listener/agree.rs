@@ -1,8 +1,8 @@
 //! Where the keys of a listener do not go together, and what runs but may not be meant.
 
 use super::{
-    ALLOW, CONGESTION, FAILURE_MESSAGE, HELLO, IDLE_TIMEOUT, KCP, KEEPALIVE, OPEN_TIMEOUT, PROTOCOL,
-    PROXY_PROTOCOL, ROUTE, SUCCESS_MESSAGE, TLS, USER_TIMEOUT, WS, has_tls, has_ws, is_silent,
+    ALLOW, CONGESTION, FAILURE_MESSAGE, HELLO, IDLE_TIMEOUT, KCP, OPEN_TIMEOUT, PROTOCOL, PROXY_PROTOCOL,
+    ROUTE, SUCCESS_MESSAGE, TLS, WS, has_tls, has_ws, is_silent,
 };
 use crate::config::dial::OTHER_CONGESTION;
 use crate::config::error::suggest;
@@ -47,8 +47,6 @@ pub(super) fn check(reader: &Reader<'_>, protocol: Protocol, hello: Hello, word:
         reader.refuse(&[CONGESTION.name], &why, OTHER_CONGESTION);
         let hint = "take it out; proxies speak the PROXY protocol over tcp, tls, ws and wss";
         reader.refuse(&[PROXY_PROTOCOL.name], &why, hint);
-        let hint = "take it out; a silent kcp client is asked by itself";
-        reader.refuse(&[KEEPALIVE.name, USER_TIMEOUT.name], &why, hint);
     } else {
         reader.refuse(&[KCP.name], &why, &other("kcp"));
     }

@@ -4,20 +4,19 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::{FAILURE_AT, HALF_CLOSED, HELLO_MAX, HELLO_WITHIN, OPEN_WITHIN, SUCCESS, UNACKNOWLEDGED};
+use super::{FAILURE_AT, HALF_CLOSED, HELLO_MAX, HELLO_WITHIN, OPEN_WITHIN, SUCCESS};
 use crate::config::bind::Bind;
 use crate::config::dial::CONGESTION;
 use crate::config::frames::rows::FRAMES as FRAMED;
 use crate::config::kcp::{self, Kcp};
-use crate::config::key::{Key, Maybe, Need, Reader, Section};
-use crate::config::kind::{Choice, Flag, List, Nested, Size, Span, Text, Whole, named};
+use crate::config::key::{Key, Maybe, Need, Section};
+use crate::config::kind::{Choice, Flag, List, Nested, Size, Span, Text, named};
 use crate::config::limit::rows as limits;
 use crate::config::process::{DAY, HOUR, NETWORK, SHORTEST};
 use crate::config::tls::{self, Tls};
 use crate::config::tokens::rows::TOKENS as KNOWN;
-use crate::config::write::Writer;
 use crate::config::ws::{self, WsKeys};
-use crate::config::{Frames, Hello, Idle, Keepalive, Protocol, Quotas, Tokens};
+use crate::config::{Frames, Hello, Idle, Protocol, Quotas, Tokens};
 use crate::name::{ListenerName, RouteName};
 
 pub(in crate::config) static SECTION: Section = Section {
@@ -38,10 +37,7 @@ pub(in crate::config) static SECTION: Section = Section {
         &IDLE_TIMEOUT,
         &IDLE,
         &HALF_CLOSE_TIMEOUT,
-        &MAX_AGE,
         &ZERO_COPY,
-        &KEEPALIVE,
-        &USER_TIMEOUT,
         &CONGESTION,
         &ALLOW,
         &DENY,
@@ -53,7 +49,7 @@ pub(in crate::config) static SECTION: Section = Section {
         &FRAMES,
         &TOKENS,
     ],
-    later: &[],
+    later: &["max_age", "keepalive", "user_timeout"],
 };
 pub(in crate::config) static NAME: Need<Text<ListenerName>> =
     Need { name: "name", kind: named(), doc: "its name in logs and metrics; unique" };
@@ -166,50 +162,6 @@ pub(super) static HALF_CLOSE_TIMEOUT: Key<Span> = Key {
     default: || HALF_CLOSED,
     doc: "how long the second direction may be silent once the first has ended",
 };
-pub(super) static MAX_AGE: Maybe<Span> = Maybe {
-    name: "max_age",
-    kind: Span::from(Duration::from_secs(1), Duration::from_secs(365 * 24 * 3600)),
-    absent: "any time",
-    doc: "how long a session may last; each ends up to a tenth earlier, so that not all end at once",
-};
-pub(super) static KEEPALIVE: Key<Nested<Keepalive>> = Key {
-    name: "keepalive",
-    kind: Nested { section: &KEEPALIVE_SECTION, read: read_keepalive, write: write_keepalive },
-    default: Keepalive::default,
-    doc: "when the kernel asks a silent TCP client whether it is there; not with kcp",
-};
-static KEEPALIVE_SECTION: Section = Section {
-    path: "listener.keepalive",
-    doc: "When the kernel asks a silent TCP client whether it is there.",
-    rows: &[&ASKED_AFTER, &ASKED_AGAIN, &ASKED],
-    later: &[],
-};
-/// The kernel counts in seconds, and takes no more of them (tcp(7)).
-const KEEPALIVE_MAX: Duration = Duration::from_secs(32_767);
-static ASKED_AFTER: Key<Span> = Key {
-    name: "idle",
-    kind: Span::from(Duration::from_secs(1), KEEPALIVE_MAX),
-    default: || Keepalive::default().idle,
-    doc: "after so much silence, in whole seconds",
-};
-static ASKED_AGAIN: Key<Span> = Key {
-    name: "interval",
-    kind: Span::from(Duration::from_secs(1), KEEPALIVE_MAX),
-    default: || Keepalive::default().interval,
-    doc: "again after so much more, in whole seconds",
-};
-static ASKED: Key<Whole<u8>> = Key {
-    name: "count",
-    kind: Whole::from(1, 127),
-    default: || Keepalive::default().count,
-    doc: "so often in vain, the connection is broken",
-};
-pub(super) static USER_TIMEOUT: Key<Span> = Key {
-    name: "user_timeout",
-    kind: Span::from(Duration::from_secs(1), HOUR),
-    default: || UNACKNOWLEDGED,
-    doc: "how long sent bytes may be unacknowledged until a TCP connection is broken; not with kcp",
-};
 pub(super) static ALLOW: Key<List<Text<IpNet>>> = Key {
     name: "allow",
     kind: List::or_one(NETWORK),
@@ -272,24 +224,3 @@ pub(super) static TOKENS: Maybe<Nested<Tokens>> = Maybe {
     absent: "devices are not asked who they are",
     doc: "device tokens, in frame mode only",
 };
-
-fn read_keepalive(reader: &Reader<'_>) -> Option<Keepalive> {
-    let keepalive = Keepalive {
-        idle: reader.get(&ASKED_AFTER),
-        interval: reader.get(&ASKED_AGAIN),
-        count: reader.get(&ASKED),
-    };
-    for (key, span) in [(&ASKED_AFTER, keepalive.idle), (&ASKED_AGAIN, keepalive.interval)] {
-        if span.subsec_nanos() > 0 {
-            let message = format!("`{}` is not in whole seconds", key.name);
-            reader.error(key.name, message, "the kernel counts keepalive in seconds");
-        }
-    }
-    Some(keepalive)
-}
-
-fn write_keepalive(writer: &mut Writer<'_>, keepalive: &Keepalive) {
-    writer.put(&ASKED_AFTER, &keepalive.idle);
-    writer.put(&ASKED_AGAIN, &keepalive.interval);
-    writer.put(&ASKED, &keepalive.count);
-}

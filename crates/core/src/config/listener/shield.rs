@@ -4,21 +4,22 @@ use super::{FRAMES, HELLO, IDLE_TIMEOUT, LIMITS, TOKENS, WS};
 use crate::config::frames::rows::{FORWARD_HEARTBEATS, HEARTBEAT_INTERVAL};
 use crate::config::key::Reader;
 use crate::config::limit::rows::MESSAGE_RATE;
-use crate::config::route::Word;
 use crate::config::tokens::rows::ALLOW_PLAINTEXT;
-use crate::config::{Dispatch, Framing, Hello, Listener};
+use crate::config::{Framing, Hello, Listener};
 use crate::unit::show_duration;
 use crate::wire::kcp::crypt::Cipher;
 
-/// Tells keys that do not go together; `word` is the resolver of the route.
-pub(super) fn check(reader: &Reader<'_>, listener: &Listener, word: Option<Word>) {
-    check_frames(reader, listener, word);
+/// Tells keys that do not go together.
+pub(super) fn check(reader: &Reader<'_>, listener: &Listener) {
+    check_frames(reader, listener);
     check_tokens(reader, listener);
     check_limits(reader, listener);
 }
 
-fn check_frames(reader: &Reader<'_>, listener: &Listener, word: Option<Word>) {
-    let Some(frames) = &listener.frames else { return };
+fn check_frames(reader: &Reader<'_>, listener: &Listener) {
+    if listener.frames.is_none() {
+        return;
+    }
     let keyless = match listener.hello {
         Hello::None | Hello::Sni => true,
         Hello::LengthPrefixed | Hello::Frontd | Hello::Funny | Hello::Header => false,
@@ -27,19 +28,6 @@ fn check_frames(reader: &Reader<'_>, listener: &Listener, word: Option<Word>) {
         let at = if reader.has(HELLO.name) { HELLO.name } else { FRAMES.name };
         let message = "a client that speaks in frames has its first frame in the place of a hello";
         reader.error(at, message, "`hello = \"none\"`, or \"sni\", beside `frames`");
-    }
-    if let Some(other) = word.filter(|word| *word != Word::Upstream)
-        && let Dispatch::Request { .. } = frames.dispatch
-    {
-        let message = format!(
-            "dispatch \"request\" picks an endpoint for each frame, and resolver `{}` none",
-            other.as_str()
-        );
-        reader.error(
-            FRAMES.name,
-            message,
-            "a route with `resolver = \"upstream\"`, or `dispatch = \"session\"`",
-        );
     }
     if let Some(ws) = &listener.ws {
         for (key, framing) in [("framing_up", ws.framing_up), ("framing_down", ws.framing_down)] {
