@@ -116,3 +116,62 @@ fn b20_clients_that_vanish_without_a_word_are_freed_with_their_endpoints() {
         drop(clients);
     });
 }
+
+#[test]
+fn b23_when_no_port_is_left_to_dial_from_it_is_told_and_others_are_served() {
+    own("b23_when_no_port_is_left_to_dial_from_it_is_told_and_others_are_served", || {
+        std::fs::write("/proc/sys/net/ipv4/ip_local_port_range", "40000 40031").unwrap();
+        let busy = Endpoint::bind("127.0.0.1:7000".parse().unwrap(), serve::echo).unwrap();
+        let other = Endpoint::bind("127.0.0.1:7001".parse().unwrap(), serve::echo).unwrap();
+        let setup = Setup::new()
+            .addressed("in", "tcp", &["127.0.0.1:7000-7001"], "failure_delay = \"10ms\"")
+            .with("[limits]\nfailed_dials_per_minute = 100000")
+            .with("[dns]\nservers = [\"127.0.0.1:9\"]");
+        let text = setup.text().replace("127.0.0.1:0", "127.0.0.1:6000").replacen(
+            "127.0.0.1:6000",
+            "127.0.0.1:6001",
+            1,
+        );
+        let gate = Gate::start(&text);
+        // Clients come from addresses of their own, so that the ports are used up by the gateway.
+        let client = |number: u8| {
+            let from = std::net::SocketAddr::from(([127, 0, 1, number], 0));
+            let socket =
+                rustix::net::socket(rustix::net::AddressFamily::INET, rustix::net::SocketType::STREAM, None);
+            let socket = socket.unwrap();
+            rustix::net::bind(&socket, &from).unwrap();
+            rustix::net::connect(&socket, &gate.listener("in")).unwrap();
+            TcpStream::from(socket)
+        };
+        let mut sessions = Vec::new();
+        let refused = (0..40_u8).find_map(|number| {
+            let mut session = client(number);
+            session.write_all(&hello("127.0.0.1:7000")).unwrap();
+            let mut said = [0; 6];
+            session.read_exact(&mut said).unwrap();
+            sessions.push(session);
+            (said != *b"\x02\0\0\0ok").then_some(number)
+        });
+        let refused = refused.expect("ports are used up");
+        assert!(refused >= 8, "after {refused} sessions");
+        let reason =
+            |label: &str| gate.metrics().sum("portcullis_opens_total", &[&format!("result=\"{label}\"")]);
+        portcullis_tests::until("it is told", || reason("dial-unreachable") + reason("overload") > 0.5);
+        // The same port serves another endpoint: only the pair is used up.
+        let mut session = client(200);
+        session.write_all(&hello("127.0.0.1:7001")).unwrap();
+        let mut said = [0; 6];
+        session.read_exact(&mut said).unwrap();
+        assert_eq!(&said, b"\x02\0\0\0ok");
+        // And those that were there go on; when one leaves, there is a port again.
+        let first = sessions.remove(0);
+        drop(first);
+        portcullis_tests::until("there is a port again", || {
+            let mut session = client(201);
+            session.write_all(&hello("127.0.0.1:7000")).unwrap();
+            let mut said = [0; 6];
+            session.read_exact(&mut said).is_ok() && &said == b"\x02\0\0\0ok"
+        });
+        assert!(busy.accepted() >= 8 && other.accepted() == 1);
+    });
+}

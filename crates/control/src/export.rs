@@ -16,7 +16,6 @@ mod tokens;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use portcullis_core::name::UpstreamName;
 use portcullis_core::outcome::Path;
 use portcullis_proxy::{Counts, EndpointCounts, ListenerCounts, PoolCounts};
 
@@ -89,7 +88,6 @@ metrics! {
     ENDPOINT_RESPONSE "portcullis_endpoint_response_seconds" Gauge ["upstream", "endpoint"] "How long the endpoint takes to be connected or to reply: a mean that rises at once and falls slowly.",
     PROBES "portcullis_probes_total" Counter ["upstream", "endpoint", "result"] "Health probes that were good (`ok`) or not (`failed`).",
     EJECTIONS "portcullis_ejections_total" Counter ["upstream", "endpoint"] "Times that an endpoint was left alone because sessions failed on it.",
-    WAITING "portcullis_sessions_waiting" Gauge ["upstream"] "Sessions that wait for an endpoint to have room.",
     ACCEPT_PAUSES "portcullis_accept_pauses_total" Counter [] "Times that accepting paused for lack of file descriptors or of sessions.",
     BUGS "portcullis_bugs_total" Counter [] "Sessions that a defect of the gateway ended.",
     QUESTIONS_DROPPED "portcullis_questions_dropped_total" Counter [] "Names the data plane could not ask for because the queue was full.",
@@ -133,8 +131,6 @@ pub struct Traffic {
     pub pools: Vec<PoolCounts>,
     /// Endpoints, by upstream.
     pub endpoints: Vec<EndpointCounts>,
-    /// Sessions that wait for an endpoint to have room, by upstream.
-    pub waiting: Vec<(UpstreamName, u32)>,
     /// Clients that have not yet said where they belong.
     pub hellos: u64,
     /// Times that accepting paused.
@@ -160,7 +156,6 @@ impl From<Counts> for Traffic {
             endings_dropped: counts.endings_dropped,
             pools: counts.pools,
             endpoints: counts.endpoints,
-            waiting: counts.waiting,
             listeners: counts.listeners,
         }
     }
@@ -232,10 +227,6 @@ fn traffic(page: &mut Page, traffic: &Traffic, status: &Status) {
     kcp::write(page, listeners);
     pool::write(page, &traffic.pools);
     endpoint::write(page, &traffic.endpoints);
-    page.family(WAITING);
-    for (upstream, waiting) in &traffic.waiting {
-        page.sample(&[upstream.as_str()], (*waiting).into());
-    }
     page.family(ACCEPT_PAUSES).sample(&[], traffic.accept_pauses);
     page.family(BUGS).sample(&[], traffic.bugs);
     page.family(QUESTIONS_DROPPED).sample(&[], traffic.questions_dropped);

@@ -27,7 +27,7 @@ use crate::admission::Admission;
 use crate::census::{Answer, Visit};
 use crate::device::DeviceQuestion;
 use crate::io::Clock;
-use crate::meter::{Counts, Meter, PoolMeter, endpoint_counts, waiting};
+use crate::meter::{Counts, Meter, PoolMeter, endpoint_counts};
 use crate::outlet::Outlet;
 use crate::session::Arrival;
 use crate::sockets::{Bound, Sockets};
@@ -423,7 +423,6 @@ impl ProxyHandle {
             listeners,
             pools,
             endpoints: endpoint_counts(&self.snapshot(), self.now()),
-            waiting: waiting(&self.snapshot()),
             sessions: self.sessions(),
             session_maximum: self.shared.admission.maximum(),
             accept_pauses: self.shared.accept_pauses.load(Ordering::Relaxed),

@@ -8,11 +8,11 @@ mod pool;
 use std::array;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use portcullis_core::name::{ListenerName, UpstreamName};
+use portcullis_core::name::ListenerName;
 use portcullis_core::outcome::{Path, Reason};
 
 pub use endpoint::EndpointCounts;
-pub(crate) use endpoint::{of_snapshot as endpoint_counts, waiting};
+pub(crate) use endpoint::of_snapshot as endpoint_counts;
 pub(crate) use frames::FrameCell;
 pub use frames::FrameCounts;
 pub(crate) use kcp::KcpCell;
@@ -179,8 +179,6 @@ pub struct Counts {
     pub pools: Vec<PoolCounts>,
     /// By upstream in order of name, and there in the configuration's order; those removed by a reload are gone.
     pub endpoints: Vec<EndpointCounts>,
-    /// Sessions that wait for an endpoint to have room, by upstream in order of name.
-    pub waiting: Vec<(UpstreamName, u32)>,
     /// Live sessions of the process.
     pub sessions: u32,
     /// The most there may be.

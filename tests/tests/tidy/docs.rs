@@ -125,13 +125,24 @@ fn defects_that_are_claimed_to_be_held_out_have_their_tests() {
 }
 
 #[test]
+fn the_tests_that_the_security_notes_name_are_there() {
+    let tests: BTreeSet<String> = rust().iter().flat_map(|page| test_names(&page.text)).collect();
+    let page = read("docs/security.md");
+    let rows = page.lines().filter(|line| line.starts_with("| A") || line.starts_with("| B"));
+    let named =
+        rows.flat_map(|row| row.split('`').skip(1).step_by(2)).filter(|name| name.matches('_').count() > 2);
+    let missing: Vec<_> = named.filter(|name| !tests.contains(*name)).map(str::to_owned).collect();
+    none(&missing, "docs/security.md names a test that is not there:");
+}
+
+#[test]
 fn tests_named_after_a_defect_have_their_row() {
     let defects = defects();
     let mut found = Vec::new();
     for page in rust().iter().filter(|page| page.path.starts_with("tests/tests/")) {
         for name in test_names(&page.text) {
             let id = name.split('_').next().unwrap_or_default();
-            let digits = id.trim_start_matches(['l', 'a', 'b']).trim_end_matches('b');
+            let digits = id.trim_start_matches(['l', 's', 'a', 'b']).trim_end_matches('b');
             let an_id = id.len() - digits.len() <= 2
                 && digits.len() == 2
                 && digits.bytes().all(|b| b.is_ascii_digit());

@@ -25,11 +25,6 @@ pub struct EndpointCounts {
     pub response: Option<Duration>,
 }
 
-/// Sessions that wait for an endpoint to have room, by upstream in order of name.
-pub(crate) fn waiting(snapshot: &Snapshot) -> Vec<(UpstreamName, u32)> {
-    snapshot.upstreams().map(|upstream| (upstream.settings.name.clone(), upstream.line().len())).collect()
-}
-
 /// Of every endpoint of a snapshot, by upstream in order of name, as configured.
 pub(crate) fn of_snapshot(snapshot: &Snapshot, now: Tick) -> Vec<EndpointCounts> {
     let mut counts = Vec::new();

@@ -130,10 +130,6 @@ impl Check {
 
     /// Does it ask this, of this endpoint, in this way?
     pub(super) fn is_same(&self, upstream: &Upstream, endpoint: &Arc<EndpointState>, errand: Errand) -> bool {
-        // What is cheap first: each of many probes is compared with each.
-        if !Arc::ptr_eq(&self.endpoint, endpoint) || self.errand != errand {
-            return false;
-        }
         let (mine, other) = (&self.upstream, upstream);
         let one_cipher = match (&mine.crypt, &other.crypt) {
             (Some(mine), Some(other)) => open_each_other(mine, other),
@@ -143,7 +139,9 @@ impl Check {
             (Some(mine), Some(other)) => Arc::ptr_eq(mine, other),
             (mine, other) => mine.is_none() && other.is_none(),
         };
-        mine.settings.health == other.settings.health
+        Arc::ptr_eq(&self.endpoint, endpoint)
+            && self.errand == errand
+            && mine.settings.health == other.settings.health
             && mine.settings.dial == other.settings.dial
             && one_cipher
             && one_tls
