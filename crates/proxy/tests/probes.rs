@@ -377,7 +377,7 @@ fn an_agent_is_heard_and_one_that_cannot_be_reached_changes_nothing() {
     until("it is stopped", || !state.fitness.is_up(gate.handle.now()));
     *words.lock().unwrap() = "up drain";
     until("it drains", || state.fitness.is_up(gate.handle.now()) && state.fitness.rests());
-    let told = changes(&gate);
+    let told = two_changes(&gate);
     assert_eq!(
         told.iter().map(|(change, _)| *change).collect::<Vec<_>>(),
         [Change::Stopped, Change::Resumed]
