@@ -144,13 +144,13 @@ fn b23_when_no_port_is_left_to_dial_from_it_is_told_and_others_are_served() {
             TcpStream::from(socket)
         };
         let mut sessions = Vec::new();
-        let refused = (0..40_u8).find_map(|number| {
+        let refused = (0..40_u8).find(|&number| {
             let mut session = client(number);
             session.write_all(&hello("127.0.0.1:7000")).unwrap();
             let mut said = [0; 6];
             session.read_exact(&mut said).unwrap();
             sessions.push(session);
-            (said != *b"\x02\0\0\0ok").then_some(number)
+            said != *b"\x02\0\0\0ok"
         });
         let refused = refused.expect("ports are used up");
         assert!(refused >= 8, "after {refused} sessions");

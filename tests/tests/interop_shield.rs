@@ -128,7 +128,8 @@ fn a_client_in_go_is_served_and_known_by_its_token() {
     let built = foreign::folder().join(format!("shield-go-{}", std::process::id()));
     let mut go = Command::new("go");
     go.args(["build", "-o"]).arg(&built).arg(example("go/client.go"));
-    go.env("GOCACHE", foreign::folder().join("go-cache")).envs([("GO111MODULE", "off"), ("CGO_ENABLED", "0")]);
+    go.env("GOCACHE", foreign::folder().join("go-cache"))
+        .envs([("GO111MODULE", "off"), ("CGO_ENABLED", "0")]);
     succeed(&mut go);
     World::new().check(|| Command::new(&built));
     fs::remove_file(built).unwrap();
