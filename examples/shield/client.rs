@@ -39,7 +39,7 @@ fn main() -> io::Result<()> {
     let client = FrameClient::tcp(gate, width)?;
     client.stream().set_read_timeout(None)?;
     let reader = FrameClient::new(client.stream().try_clone()?, width);
-    let (answered, answers) = mpsc::channel();
+    let (answered, answers) = mpsc::sync_channel(16);
     std::thread::spawn(move || {
         while let Ok(Some(frame)) = reader.read() {
             println!("{} {}", frame.kind, String::from_utf8_lossy(&frame.payload));

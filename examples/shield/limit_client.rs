@@ -54,7 +54,7 @@ fn main() -> io::Result<()> {
     let mut pace = Pace(Duration::from_millis(options.every));
     let (mut passed, mut refused) = (0_u64, 0_u64);
     // Nobody sends: it is there to be waited on.
-    let (_clock, tick) = mpsc::channel::<()>();
+    let (_clock, tick) = mpsc::sync_channel::<()>(1);
     for _ in 0..options.count.unwrap_or(u64::MAX) {
         let answer = client.ask(&request)?;
         if answer.payload.starts_with(br#"{"message":"error:"#) {
