@@ -79,7 +79,7 @@ pub struct Counters {
     pub devices: AtomicU64,
     /// Questions that were lost because too many waited.
     pub busy: AtomicU64,
-    /// Decisions about devices that let them go on, by [`crate::devices::GOOD`].
+    /// Decisions about devices that let them go on, by `devices::GOOD`.
     pub good: [AtomicU64; 5],
     /// Refusals, by [`Refusal::ALL`].
     pub refused: [AtomicU64; Refusal::ALL.len()],

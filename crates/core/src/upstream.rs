@@ -2,7 +2,7 @@
 //!
 //! The settings are of one snapshot. What is counted or was said (leases, turns, standings, weights, who waits)
 //! lives in `Arc`s, which the next snapshot takes over by the names of upstream and endpoint. How the next endpoint
-//! is picked among those that may be used is [`balance`](crate::balance)'s; which may be used is in [`choose`].
+//! is picked among those that may be used is [`balance`](crate::balance)'s; which may be used is in `choose`.
 
 use std::sync::Arc;
 
