@@ -51,7 +51,7 @@ pub use dial::{Dial, DialTls, DialWs, ProxyHeader, Transport};
 pub use error::{ConfigError, ConfigErrors};
 pub use frames::{Dispatch, FrameCodec, FrameTypes, Frames, Heartbeat, OnLimit, TypeBytes};
 pub use health::{Agent, Eject, Health, Probe};
-pub use kcp::{Kcp, KcpKey, OpenRate};
+pub use kcp::{Kcp, KcpKey};
 pub use limit::{Quota, Quotas, RateLimit};
 pub use parse::{NotNative, effective};
 pub use pool::Pool;

@@ -9,10 +9,10 @@ mod rows;
 #[cfg(test)]
 mod tests;
 
+use super::RateLimit;
 use super::error::Report;
 use super::key::Reader;
 use super::write::Writer;
-use crate::unit::Rate;
 use crate::wire::kcp::arq;
 use crate::wire::kcp::crypt::{self, Cipher, Crypt};
 use rows::{
@@ -55,7 +55,7 @@ pub struct Kcp {
     /// Is an endpoint open only when it has answered? Means nothing at a listener.
     pub probe: bool,
     /// How fast one network may open sessions. Means nothing towards endpoints.
-    pub open_rate: OpenRate,
+    pub open_rate: RateLimit,
 }
 
 /// The secret of a cipher. Never printed.
@@ -77,15 +77,6 @@ impl fmt::Debug for KcpKey {
             Self::Raw(_) => f.write_str("Raw(***)"),
         }
     }
-}
-
-/// How fast one network (IPv4 /24, IPv6 /56) may open sessions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct OpenRate {
-    /// How many, over time.
-    pub rate: Rate,
-    /// How many at once after a rest; at least 1.
-    pub burst: u32,
 }
 
 /// Whom KCP is spoken with.
@@ -291,11 +282,11 @@ fn write(writer: &mut Writer<'_>, kcp: &Kcp) {
     writer.put(&CLOSE_MESSAGE, &kcp.close_message);
 }
 
-fn read_open_rate(reader: &Reader<'_>) -> Option<OpenRate> {
-    Some(OpenRate { rate: reader.get(&RATE), burst: reader.get(&BURST) })
+fn read_open_rate(reader: &Reader<'_>) -> Option<RateLimit> {
+    Some(RateLimit { rate: reader.get(&RATE), burst: reader.get(&BURST) })
 }
 
-fn write_open_rate(writer: &mut Writer<'_>, open: &OpenRate) {
+fn write_open_rate(writer: &mut Writer<'_>, open: &RateLimit) {
     writer.put(&RATE, &open.rate);
     writer.put(&BURST, &open.burst);
 }

@@ -8,9 +8,8 @@ use std::time::Duration;
 
 use super::{EndpointState, Lease, Standing, Upstream};
 use crate::balance::{Candidate, Draw};
-use crate::config::{RateLimit, UpstreamEndpoint};
+use crate::config::UpstreamEndpoint;
 use crate::endpoint::Endpoint;
-use crate::limit::bucket::Rate;
 use crate::wheel::Tick;
 
 /// How often a claim is made anew when other workers were quicker, before the session waits for the next tick.
@@ -85,7 +84,7 @@ impl Upstream {
             let most = if is_exact { Some(seen.sessions + 1) } else { most_sessions(settings, endpoint) };
             let least = if is_exact { seen.sessions } else { 0 };
             let Some(lease) = Lease::claim(endpoint, least, most) else { continue };
-            if !self.settings.session_rate.is_none_or(|limit| endpoint.admit(rate(limit), ask.now)) {
+            if !self.settings.session_rate.is_none_or(|limit| endpoint.admit(limit.into(), ask.now)) {
                 continue;
             }
             // One that is half open is tried by one session at a time, except when all are tried anyway.
@@ -147,7 +146,7 @@ impl Upstream {
         if most_sessions(settings, endpoint).is_some_and(|most| endpoint.sessions() >= most) {
             return Offer::Full(Tick::NEVER);
         }
-        match self.settings.session_rate.and_then(|limit| endpoint.admits_after(rate(limit), now)) {
+        match self.settings.session_rate.and_then(|limit| endpoint.admits_after(limit.into(), now)) {
             Some(wait) => Offer::Full(now.after(wait)),
             None => Offer::Weight(weight * share),
         }
@@ -197,10 +196,6 @@ fn is_ready(endpoint: &EndpointState) -> bool {
 fn most_sessions(settings: &UpstreamEndpoint, endpoint: &EndpointState) -> Option<u32> {
     let agent = endpoint.fitness.agent_max_sessions();
     settings.max_sessions.into_iter().chain(agent).min()
-}
-
-fn rate(limit: RateLimit) -> Rate {
-    Rate::new(limit.rate.count.get(), limit.rate.per, limit.burst)
 }
 
 /// How long from the beginning of the process; what buckets count by.

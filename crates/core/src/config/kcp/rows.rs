@@ -5,13 +5,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::kinds::{Ciphers, Shards};
-use super::{OpenRate, Pace, read_open_rate, write_open_rate};
-use crate::config::SECRET;
+use super::{Pace, read_open_rate, write_open_rate};
 use crate::config::key::{Key, Maybe, Row, Section};
 use crate::config::kind::{Choice, Flag, Nested, Span, Text, Whole};
 use crate::config::limit::rows::COUNTED;
 use crate::config::listener::MESSAGE;
 use crate::config::process::FILE;
+use crate::config::{RateLimit, SECRET};
 use crate::unit::Rate;
 use crate::wire::kcp::crypt::Cipher;
 
@@ -217,10 +217,10 @@ pub(super) static PROBE: Key<Flag> = Key {
     default: || true,
     doc: "is an endpoint open only when it has answered a window probe? false = at once, for servers that ignore it",
 };
-pub(super) static OPEN_RATE: Key<Nested<OpenRate>> = Key {
+pub(super) static OPEN_RATE: Key<Nested<RateLimit>> = Key {
     name: "open_rate",
     kind: Nested { section: &OPEN_RATE_SECTION, read: read_open_rate, write: write_open_rate },
-    default: || OpenRate { rate: (RATE.default)(), burst: (BURST.default)() },
+    default: || RateLimit { rate: (RATE.default)(), burst: (BURST.default)() },
     doc: "how fast one network (IPv4 /24, IPv6 /56) may open sessions",
 };
 static OPEN_RATE_SECTION: Section = Section {
