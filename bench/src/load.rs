@@ -2,13 +2,12 @@
 
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 
 use crate::net::{EventFlags, Poller, connect, ready};
-use crate::sealed::Sealed;
+use crate::sealed::{Sealed, SealedTarget};
 
 /// Bytes of one message.
 pub(crate) const MESSAGE: usize = 64;
@@ -142,7 +141,7 @@ impl Bulk<Sealed> {
     ) -> io::Result<Self> {
         let mut streams = Vec::new();
         for slot in 0..connections {
-            let mut sealed = open_sealed(target)?;
+            let mut sealed = target.open()?;
             sealed.stream().set_nonblocking(true)?;
             poller.add(sealed.stream(), slot, EventFlags::IN)?;
             // What came behind the handshake waits in the library, of which no event tells.
@@ -151,21 +150,6 @@ impl Bulk<Sealed> {
         }
         Ok(Self { streams, buffer: vec![0; 256 << 10], tally: Tally::new()? })
     }
-}
-
-/// A target that speaks TLS.
-#[derive(Clone, Debug)]
-pub(crate) struct SealedTarget {
-    pub(crate) address: SocketAddr,
-    pub(crate) config: Arc<rustls::ClientConfig>,
-}
-
-/// Connects and shakes hands; blocking.
-pub(crate) fn open_sealed(target: &SealedTarget) -> io::Result<Sealed> {
-    let stream = open(&target.address.into())?;
-    let mut sealed = Sealed::new(stream, &target.config)?;
-    sealed.shake()?;
-    Ok(sealed)
 }
 
 fn open_all(target: &Target, connections: usize, poller: &Poller) -> io::Result<Vec<TcpStream>> {

@@ -8,13 +8,12 @@ use std::net::{SocketAddr, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::client::Resumption;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, RootCertStore};
-
-use crate::load::SealedTarget;
 
 /// What is agreed on, as it is told.
 pub(crate) const AGREED: &str = "TLS 1.3, AES-128-GCM, X25519, ECDSA P-256, no resumption";
@@ -51,6 +50,25 @@ impl Shown {
     /// A target that shows it.
     pub(crate) fn at(&self, address: SocketAddr) -> SealedTarget {
         SealedTarget { address, config: Arc::clone(&self.config) }
+    }
+}
+
+/// A target that speaks TLS.
+#[derive(Clone, Debug)]
+pub(crate) struct SealedTarget {
+    pub(crate) address: SocketAddr,
+    pub(crate) config: Arc<ClientConfig>,
+}
+
+impl SealedTarget {
+    /// Connects and shakes hands; blocking.
+    pub(crate) fn open(&self) -> io::Result<Sealed> {
+        let stream = TcpStream::connect(self.address)?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+        let mut sealed = Sealed::new(stream, &self.config)?;
+        sealed.shake()?;
+        Ok(sealed)
     }
 }
 

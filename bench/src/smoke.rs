@@ -122,7 +122,7 @@ pub(crate) fn run(binary: Result<&Path, String>) -> io::Result<Found> {
         progress.tell(&format!("idle {}", subject.name));
         found.idle.insert(subject.name, idle(|| load::open(&subject.echo), pid)?);
         if let Some([echo, _]) = &subject.sealed {
-            found.sealed_idle.insert(subject.name, idle(|| load::open_sealed(echo), pid)?);
+            found.sealed_idle.insert(subject.name, idle(|| echo.open(), pid)?);
         }
     }
     progress.end();

@@ -8,8 +8,8 @@ use std::process::Command;
 
 use portcullis_peers::{Gateway, Haproxy};
 
-use crate::load::{SealedTarget, Target};
-use crate::sealed::Shown;
+use crate::load::Target;
+use crate::sealed::{SealedTarget, Shown};
 use crate::server::Server;
 
 /// One column of the table.
