@@ -17,6 +17,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UnixStream};
 
 use super::*;
+use crate::log::LogThread;
 use crate::status::{InForce, Status};
 
 mod api;
@@ -33,6 +34,8 @@ struct World {
     proxy: ProxyHandle,
     running: Option<Running>,
     reloads: mpsc::Receiver<Reload>,
+    /// The writer of its log, as long as that goes on.
+    log: Option<LogThread>,
 }
 
 impl Drop for World {
@@ -74,11 +77,12 @@ impl World {
         }));
         let (proxy, running) = data_plane();
         let (reload, reloads) = mpsc::channel(1);
+        let (log, writer) = log(&folder);
         let facts = Facts {
             status: Arc::clone(&status),
             dns: Arc::default(),
-            log: log(&folder),
-            store: Store::start(&folder.join("store.redb"), log(&folder)).unwrap().0,
+            store: Store::start(&folder.join("store.redb"), log.clone()).unwrap().0,
+            log,
             traffic: Arc::new(Traffic::default),
             proxy: proxy.clone(),
             orders: Arc::default(),
@@ -99,6 +103,7 @@ impl World {
             proxy,
             running: Some(running),
             reloads,
+            log: Some(writer),
         }
     }
 
@@ -131,9 +136,9 @@ impl World {
 }
 
 /// A log of everything in `folder`.
-fn log(folder: &std::path::Path) -> Log {
+fn log(folder: &std::path::Path) -> (Log, LogThread) {
     let rotate = Rotate { max_size: 1 << 20, max_age: Duration::MAX, keep: 1 };
-    let (log, _thread) = Log::start(&config::Log {
+    Log::start(&config::Log {
         format: LogFormat::Text,
         level: LogLevel::Info,
         info_file: Some(folder.join("info.log")),
@@ -141,8 +146,7 @@ fn log(folder: &std::path::Path) -> Log {
         audit_file: None,
         rotate,
     })
-    .unwrap();
-    log
+    .unwrap()
 }
 
 /// Two workers without a listener, and an upstream `lobby` of two endpoints.

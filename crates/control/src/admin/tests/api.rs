@@ -33,23 +33,21 @@ impl World {
         (code, serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}")))
     }
 
-    /// Waits for a line of the log that has all of `words`.
-    async fn logged(&self, words: &[&str]) -> String {
-        let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
-        loop {
-            let text = fs::read_to_string(self.folder.join("info.log")).unwrap_or_default();
-            if let Some(line) = text.lines().find(|line| words.iter().all(|word| line.contains(word))) {
-                return line.to_owned();
-            }
-            assert!(tokio::time::Instant::now() < deadline, "no line has {words:?}: {text}");
-            tokio::time::sleep(Duration::from_millis(2)).await;
+    /// For each of these there is a line in the log that has all of its words. The log ends with it.
+    fn has_logged(&mut self, lines: &[&[&str]]) {
+        let log = self.log.take().expect("a log ends once");
+        assert!(log.finish(Duration::from_secs(20)), "the log is written");
+        let text = fs::read_to_string(self.folder.join("info.log")).unwrap();
+        for words in lines {
+            let line = text.lines().find(|line| words.iter().all(|word| line.contains(word)));
+            assert!(line.is_some(), "no line has {words:?}: {text}");
         }
     }
 }
 
 #[tokio::test]
 async fn a24_nobody_without_a_token_and_nobody_who_may_only_look_changes_anything() {
-    let world = World::start();
+    let mut world = World::start();
     let (read, operate) = (World::bearer(&world.read_token), World::bearer(&world.token));
     for (method, path, want) in PATHS {
         let looks = *method == "GET";
@@ -71,8 +69,10 @@ async fn a24_nobody_without_a_token_and_nobody_who_may_only_look_changes_anythin
         assert_eq!(code, want, "{method} {path}");
         assert!(answer["error"].is_string(), "{answer}");
     }
-    world.logged(&["admin change refused", "role=none", "DELETE /v1/sessions/1f", "peer=127.0.0.1:"]).await;
-    world.logged(&["admin change refused", "role=read", "status=403"]).await;
+    world.has_logged(&[
+        &["admin change refused", "role=none", "DELETE /v1/sessions/1f", "peer=127.0.0.1:"],
+        &["admin change refused", "role=read", "status=403"],
+    ]);
 }
 
 #[tokio::test]
@@ -118,15 +118,12 @@ async fn what_is_not_understood_is_told_as_json() {
 
 #[tokio::test]
 async fn an_operators_word_about_an_endpoint_is_taken_told_and_written_down() {
-    let world = World::start();
+    let mut world = World::start();
     let path = "/v1/upstreams/lobby/endpoints/10.0.0.1:7000";
     let (code, answer) = world.operate("PATCH", path, &json!({ "state": "drain", "weight": 0 })).await;
     assert_eq!(code, 200, "{answer}");
     assert_eq!((&answer["state"], &answer["weight"]), (&json!("drain"), &json!(0)));
     assert_eq!(answer["configured_weight"], 3);
-    world
-        .logged(&["INFO admin change", "role=operate", "PATCH", "10.0.0.1:7000", "state drain, weight 0"])
-        .await;
     let (_, upstreams) = world.operate("GET", "/v1/upstreams", &Value::Null).await;
     assert_eq!(upstreams["upstreams"][0]["endpoints"][0], answer);
     assert_eq!(upstreams["upstreams"][0]["endpoints"][1]["state"], "ready");
@@ -149,6 +146,8 @@ async fn an_operators_word_about_an_endpoint_is_taken_told_and_written_down() {
     }
     let (_, lobby) = world.operate("GET", "/v1/upstreams/lobby", &Value::Null).await;
     assert_eq!(lobby["endpoints"][0]["state"], "drain", "what is refused changes nothing");
+    let told = ["INFO admin change", "role=operate", "PATCH", "10.0.0.1:7000", "state drain, weight 0"];
+    world.has_logged(&[&told]);
 }
 
 #[tokio::test]
@@ -166,11 +165,11 @@ async fn a_reload_is_asked_for_and_answered_with_how_it_went() {
     });
     let (code, answer) = world.operate("POST", "/v1/reload", &Value::Null).await;
     assert_eq!((code, &answer["hash"]), (200, &json!("00000007")));
-    world.logged(&["INFO admin change", "POST /v1/reload", "00000007 is in force"]).await;
     let (code, answer) = world.operate("POST", "/v1/reload", &Value::Null).await;
     assert_eq!((code, &answer["errors"][1]), (409, &json!("p.toml:2: two")), "{answer}");
     world.status.begin_draining();
     assert_eq!(world.operate("POST", "/v1/reload", &Value::Null).await.0, 409);
+    world.has_logged(&[&["INFO admin change", "POST /v1/reload", "00000007 is in force"]]);
 }
 
 #[tokio::test]
@@ -191,14 +190,12 @@ async fn the_configuration_in_force_and_the_limits_are_told() {
 
 #[tokio::test]
 async fn a_ban_is_made_told_of_and_lifted() {
-    let world = World::start();
+    let mut world = World::start();
     for last in 1..=5 {
         let ban = json!({ "network": format!("10.0.0.{last}"), "for": "10m", "why": "scans\nports" });
         let (code, answer) = world.operate("POST", "/v1/bans", &ban).await;
         assert_eq!((code, &answer["left"]), (200, &json!(600.0)), "{answer}");
     }
-    // Written on one line, whatever stands in it.
-    world.logged(&["INFO admin change", "10.0.0.5/32 is banned for 600 s: scans\\nports"]).await;
     let (_, answer) = world.operate("POST", "/v1/bans", &json!({ "network": "fd00::7/64" })).await;
     assert_eq!((&answer["network"], &answer["left"]), (&json!("fd00::/64"), &Value::Null));
     let (mut found, mut path) = (Vec::new(), "/v1/bans?limit=2".to_owned());
@@ -216,6 +213,8 @@ async fn a_ban_is_made_told_of_and_lifted() {
     assert_eq!(world.operate("DELETE", lifted, &Value::Null).await.0, 200);
     assert_eq!(world.operate("DELETE", lifted, &Value::Null).await.0, 404);
     assert_eq!(world.proxy.bans().len(), 5);
+    // Written on one line, whatever stands in it.
+    world.has_logged(&[&["INFO admin change", "10.0.0.5/32 is banned for 600 s: scans\\nports"]]);
 }
 
 #[tokio::test]
