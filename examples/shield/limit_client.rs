@@ -19,8 +19,8 @@ struct Options {
     /// Its port.
     port: u16,
     /// How wide a frame's type is.
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=2))]
-    type_bytes: u8,
+    #[arg(long, default_value = "1")]
+    type_bytes: TypeWidth,
     /// Milliseconds between the first two requests.
     #[arg(long, default_value_t = 400)]
     every: u64,
@@ -46,7 +46,7 @@ impl Pace {
 
 fn main() -> io::Result<()> {
     let options = Options::parse();
-    let width = if options.type_bytes == 1 { TypeWidth::One } else { TypeWidth::Two };
+    let width = options.type_bytes;
     let gate = (options.host.as_str(), options.port).to_socket_addrs()?.next();
     let gate = gate.ok_or_else(|| io::Error::other("the host has no address"))?;
     let client = FrameClient::tcp(gate, width)?;

@@ -15,13 +15,13 @@ struct Options {
     /// The port to listen on.
     port: u16,
     /// How wide a frame's type is.
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=2))]
-    type_bytes: u8,
+    #[arg(long, default_value = "1")]
+    type_bytes: TypeWidth,
 }
 
 fn main() -> io::Result<()> {
     let options = Options::parse();
-    let width = if options.type_bytes == 1 { TypeWidth::One } else { TypeWidth::Two };
+    let width = options.type_bytes;
     let hello = width.types().hello;
     let answer = move |frame: &Frame| {
         if frame.kind != hello {

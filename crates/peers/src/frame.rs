@@ -38,6 +38,19 @@ pub struct Types {
     pub error: u16,
 }
 
+impl std::str::FromStr for TypeWidth {
+    type Err = &'static str;
+
+    /// By its bytes: `1` or `2`.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "1" => Ok(Self::One),
+            "2" => Ok(Self::Two),
+            _ => Err("1 or 2"),
+        }
+    }
+}
+
 impl TypeWidth {
     /// Both.
     pub const ALL: [Self; 2] = [Self::One, Self::Two];
