@@ -8,12 +8,14 @@ mod gate;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use gate::{Gate, accept, closed_port, echo, to_with};
 use portcullis_core::outcome::Reason;
 use portcullis_core::upstream::{Standing, Upstream};
+
+/// The tests' patience; nothing of the product waits as long.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 #[test]
 fn nine_sessions_on_three_endpoints_are_three_each_across_a_reload() {
@@ -93,7 +95,7 @@ fn who_leaves_the_line_is_no_obstacle_to_those_behind() {
     let second = waits(&gate, 1);
     let third = waits(&gate, 2);
     gate::reset(second);
-    until(|| upstream(&gate).line().len() == 1);
+    gate::until(PATIENCE, "one is left in line", || upstream(&gate).line().len() == 1);
     drop(first);
     answers(third);
 }
@@ -181,16 +183,8 @@ fn answers(mut client: TcpStream) -> TcpStream {
 /// A client that is the so-many-th to wait.
 fn waits(gate: &Gate, count: u32) -> TcpStream {
     let client = gate.connect();
-    until(|| upstream(gate).line().len() == count);
+    gate::until(PATIENCE, "it stands in line", || upstream(gate).line().len() == count);
     client
-}
-
-fn until(mut so: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while !so() {
-        assert!(Instant::now() < deadline, "it does not come to that");
-        thread::park_timeout(Duration::from_millis(1));
-    }
 }
 
 fn upstream(gate: &Gate) -> Arc<Upstream> {

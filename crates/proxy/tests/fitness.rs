@@ -8,53 +8,18 @@ mod gate;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
-use std::thread;
 use std::time::{Duration, Instant};
 
-use gate::{Gate, closed_port, echo};
+use gate::{Gate, closed_port, echo, members, to_upstream};
 use portcullis_core::health::Change;
-use portcullis_core::name::UpstreamName;
-use portcullis_core::upstream::EndpointState;
 use portcullis_peers::{Endpoint, serve};
 use portcullis_proxy::Event;
 
 /// The tests' patience; nothing of the product waits as long.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-fn upstream(endpoints: &[SocketAddr], settings: &str) -> String {
-    let endpoints: Vec<_> =
-        endpoints.iter().map(|address| format!("{{ address = \"{address}\" }}")).collect();
-    format!(
-        r#"
-[[listener]]
-name = "in"
-protocol = "tcp"
-bind = ["127.0.0.1:0"]
-hello = "none"
-route = "out"
-[route.out]
-resolver = "upstream"
-upstreams = ["out"]
-[upstream.out]
-protocol = "tcp"
-endpoints = [{}]
-{settings}
-"#,
-        endpoints.join(", ")
-    )
-}
-
-fn endpoints(gate: &Gate) -> Vec<Arc<EndpointState>> {
-    let snapshot = gate.handle.snapshot();
-    snapshot.upstream(&UpstreamName::from("out")).unwrap().endpoints().cloned().collect()
-}
-
-fn until(what: &str, mut so: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !so() {
-        assert!(Instant::now() < deadline, "{what}");
-        thread::park_timeout(Duration::from_millis(2));
-    }
+fn until(what: &str, so: impl FnMut() -> bool) {
+    gate::until(PATIENCE, what, so);
 }
 
 fn changes(gate: &Gate) -> Vec<Change> {
@@ -83,8 +48,8 @@ fn s04_s05_an_endpoint_that_is_killed_costs_no_new_client_and_is_used_again_once
     let (doomed, steady) = (Endpoint::start(serve::echo).unwrap(), Endpoint::start(serve::echo).unwrap());
     let address = doomed.address();
     let settings = "slow_start = \"500ms\"\nhealth = { interval = \"200ms\", timeout = \"5s\" }";
-    let gate = Gate::start(2, 1000, &upstream(&[address, steady.address()], settings));
-    let state = Arc::clone(&endpoints(&gate)[0]);
+    let gate = Gate::start(2, 1000, &to_upstream("tcp", &[address, steady.address()], settings));
+    let state = Arc::clone(&members(&gate)[0]);
     until("it was probed", || state.fitness.counted().good > 0);
     drop(doomed);
     let killed = Instant::now();
@@ -119,8 +84,8 @@ fn s04_when_all_were_down_once_all_serve_again() {
     let first: Vec<_> = (0..3).map(|_| Endpoint::start(serve::echo).unwrap()).collect();
     let addresses: Vec<_> = first.iter().map(Endpoint::address).collect();
     let settings = "slow_start = \"0s\"\nhealth = { interval = \"100ms\", timeout = \"5s\" }";
-    let gate = Gate::start(2, 1000, &upstream(&addresses, settings));
-    let states = endpoints(&gate);
+    let gate = Gate::start(2, 1000, &to_upstream("tcp", &addresses, settings));
+    let states = members(&gate);
     until("they were probed", || states.iter().all(|state| state.fitness.counted().good > 0));
     assert!(is_served(&gate));
     drop(first);
@@ -144,8 +109,8 @@ fn b1_without_probes_a_dead_endpoint_is_left_alone_and_tried_again_by_one_sessio
     let address = listener.local_addr().unwrap();
     drop(listener);
     let settings = "slow_start = \"0s\"\neject = { failures = 5, time = \"1s\" }";
-    let gate = Gate::start(1, 1000, &upstream(&[address, echo()], settings));
-    let state = Arc::clone(&endpoints(&gate)[0]);
+    let gate = Gate::start(1, 1000, &to_upstream("tcp", &[address, echo()], settings));
+    let state = Arc::clone(&members(&gate)[0]);
     until("it is left alone", || {
         assert!(is_served(&gate), "the other one is there for everybody");
         state.fitness.counted().ejections == 1
@@ -168,8 +133,8 @@ fn b2_clients_of_a_host_that_is_gone_are_served_by_another_and_it_is_left_alone(
     // Nobody takes from its queue, which is full: what knocks is not answered.
     let (full, _queued) = full_listener();
     let settings = "connect_timeout = \"200ms\"\neject = { failures = 3, time = \"10m\" }";
-    let gate = Gate::start(1, 1000, &upstream(&[full.local_addr().unwrap(), echo()], settings));
-    let state = Arc::clone(&endpoints(&gate)[0]);
+    let gate = Gate::start(1, 1000, &to_upstream("tcp", &[full.local_addr().unwrap(), echo()], settings));
+    let state = Arc::clone(&members(&gate)[0]);
     until("it is left alone", || {
         assert!(is_served(&gate));
         state.fitness.counted().ejections == 1
@@ -202,16 +167,16 @@ fn a_reload_keeps_what_is_known_of_endpoints_and_asks_as_the_new_file_says() {
     let dead = closed_port();
     let list = [dead, steady.address()];
     let health = |interval: &str| format!("health = {{ interval = \"{interval}\", timeout = \"5s\" }}");
-    let mut gate = Gate::reloadable(2, 1000, &upstream(&list, &health("100ms")));
-    let state = Arc::clone(&endpoints(&gate)[0]);
+    let mut gate = Gate::reloadable(2, 1000, &to_upstream("tcp", &list, &health("100ms")));
+    let state = Arc::clone(&members(&gate)[0]);
     until("it is down", || state.fitness.is_down());
-    gate.reload(&upstream(&list, &health("1h")));
-    assert!(state.fitness.is_down() && Arc::ptr_eq(&state, &endpoints(&gate)[0]));
+    gate.reload(&to_upstream("tcp", &list, &health("1h")));
+    assert!(state.fitness.is_down() && Arc::ptr_eq(&state, &members(&gate)[0]));
     // The first probe of the new kind may come at any time within the hour; of the old kind none comes.
-    gate.reload(&upstream(&list, &health("100ms")));
+    gate.reload(&to_upstream("tcp", &list, &health("100ms")));
     let bad = state.fitness.counted().bad;
     until("it is asked again", || state.fitness.counted().bad > bad + 2);
-    gate.reload(&upstream(&list, ""));
+    gate.reload(&to_upstream("tcp", &list, ""));
     until("what nobody asks keeps it from nothing", || !state.fitness.is_down());
     assert!(is_served(&gate));
 }

@@ -14,11 +14,10 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use gate::{Gate, closed_port};
+use gate::{Gate, closed_port, members, to_upstream};
 use portcullis_core::health::Change;
-use portcullis_core::name::UpstreamName;
 use portcullis_core::outcome::Reason;
-use portcullis_core::upstream::{EndpointState, Standing};
+use portcullis_core::upstream::Standing;
 use portcullis_peers::{Endpoint, KcpEndpoint, KcpOptions, KcpStream, TlsEndpoint, TlsStream, serve};
 use portcullis_proxy::{Event, NameError, Told};
 use tls::Authority;
@@ -26,28 +25,8 @@ use tls::Authority;
 /// The tests' patience; nothing of the product waits as long.
 const PATIENCE: Duration = Duration::from_secs(40);
 
-/// An upstream with these endpoints and settings, behind a listener without a hello.
-fn upstream(protocol: &str, endpoints: &[SocketAddr], settings: &str) -> String {
-    let endpoints: Vec<_> =
-        endpoints.iter().map(|address| format!("{{ address = \"{address}\" }}")).collect();
-    format!(
-        r#"
-[[listener]]
-name = "in"
-protocol = "tcp"
-bind = ["127.0.0.1:0"]
-hello = "none"
-route = "out"
-[route.out]
-resolver = "upstream"
-upstreams = ["out"]
-[upstream.out]
-protocol = "{protocol}"
-endpoints = [{}]
-{settings}
-"#,
-        endpoints.join(", ")
-    )
+fn until(what: &str, so: impl FnMut() -> bool) {
+    gate::until(PATIENCE, what, so);
 }
 
 /// Probes that are quick enough for a test, and of that kind.
@@ -55,22 +34,9 @@ fn health(kind: &str) -> String {
     format!("health = {{ interval = \"100ms\", timeout = \"5s\", {kind} }}")
 }
 
-fn endpoints(gate: &Gate) -> Vec<Arc<EndpointState>> {
-    let snapshot = gate.handle.snapshot();
-    snapshot.upstream(&UpstreamName::from("out")).unwrap().endpoints().cloned().collect()
-}
-
-fn until(what: &str, mut so: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !so() {
-        assert!(Instant::now() < deadline, "{what}");
-        thread::park_timeout(Duration::from_millis(2));
-    }
-}
-
 /// Waits until the only endpoint has had so many good probes and bad ones since the beginning.
 fn until_probed(gate: &Gate, good: u64, bad: u64) {
-    let endpoint = &endpoints(gate)[0];
+    let endpoint = &members(gate)[0];
     until("probes", || {
         let counted = endpoint.fitness.counted();
         counted.good >= good && counted.bad >= bad
@@ -79,7 +45,7 @@ fn until_probed(gate: &Gate, good: u64, bad: u64) {
 
 /// Probes of one endpoint are good while it is there and only then; and say why they are not.
 fn follows(gate: &Gate, stop: impl FnOnce(), start: impl FnOnce(), why: &str) {
-    let endpoint = Arc::clone(&endpoints(gate)[0]);
+    let endpoint = Arc::clone(&members(gate)[0]);
     until_probed(gate, 3, 0);
     assert!(!endpoint.fitness.is_down());
     assert_eq!(endpoint.fitness.counted().bad, 0);
@@ -161,7 +127,7 @@ fn deaf(mut stream: &TcpStream) -> std::io::Result<()> {
 fn s04_a_tcp_endpoint_that_is_stopped_is_found_down_and_one_that_is_started_again_is_found_up() {
     let first = Endpoint::start(serve::echo).unwrap();
     let address = first.address();
-    let gate = Gate::start(2, 100, &upstream("tcp", &[address], &health("kind = \"tcp\"")));
+    let gate = Gate::start(2, 100, &to_upstream("tcp", &[address], &health("kind = \"tcp\"")));
     let mut second = None;
     follows(&gate, || drop(first), || second = Some(again(address, serve::echo)), "refused");
 }
@@ -171,10 +137,10 @@ fn an_http_endpoint_is_up_by_its_status() {
     for (status, is_good) in [("200 OK", true), ("399 Odd", true), ("503 Busy", false), ("404 No", false)] {
         let endpoint = Endpoint::start(http(status)).unwrap();
         let settings = health("kind = \"http\", path = \"/up\"");
-        let gate = Gate::start(1, 100, &upstream("tcp", &[endpoint.address()], &settings));
+        let gate = Gate::start(1, 100, &to_upstream("tcp", &[endpoint.address()], &settings));
         let (good, bad) = if is_good { (3, 0) } else { (0, 3) };
         until_probed(&gate, good, bad);
-        let counted = endpoints(&gate)[0].fitness.counted();
+        let counted = members(&gate)[0].fitness.counted();
         assert!(counted.good == 0 || counted.bad == 0, "{status}: {counted:?}");
         if !is_good {
             until("it is told", || changes(&gate).iter().any(|(_, why)| why.contains(&status[..3])));
@@ -193,18 +159,18 @@ fn a_heartbeat_is_answered_or_at_least_not_followed_by_an_end() {
     for (settings, is_good, service) in rows {
         let endpoint = Endpoint::start(service).unwrap();
         let settings = health(&format!("kind = \"frame\", {settings}"));
-        let gate = Gate::start(1, 100, &upstream("tcp", &[endpoint.address()], &settings));
+        let gate = Gate::start(1, 100, &to_upstream("tcp", &[endpoint.address()], &settings));
         let (good, bad) = if is_good { (2, 0) } else { (0, 2) };
         until_probed(&gate, good, bad);
-        let counted = endpoints(&gate)[0].fitness.counted();
+        let counted = members(&gate)[0].fitness.counted();
         assert!(counted.good == 0 || counted.bad == 0, "{settings}: {counted:?}");
     }
     let endpoint = Endpoint::start(deaf).unwrap();
     let settings =
         "health = { kind = \"frame\", expect_reply = true, interval = \"100ms\", timeout = \"200ms\" }";
-    let gate = Gate::start(1, 100, &upstream("tcp", &[endpoint.address()], settings));
+    let gate = Gate::start(1, 100, &to_upstream("tcp", &[endpoint.address()], settings));
     until_probed(&gate, 0, 3);
-    assert_eq!(endpoints(&gate)[0].fitness.counted().good, 0);
+    assert_eq!(members(&gate)[0].fitness.counted().good, 0);
 }
 
 #[test]
@@ -214,11 +180,11 @@ fn a_tls_endpoint_is_up_if_its_certificate_is_accepted() {
         authority.sign("own", &hosts);
         let endpoint = Endpoint::start(TlsEndpoint::serve(authority.identity("own"), serve::echo)).unwrap();
         let settings = format!("{}\ntls = {{ ca_file = \"ca.pem\" }}", health("kind = \"tls\""));
-        let text = upstream("tls", &[endpoint.address()], &settings);
+        let text = to_upstream("tls", &[endpoint.address()], &settings);
         let gate = Gate::start_with(1, 100, &text, &authority.files);
         let (good, bad) = if is_good { (3, 0) } else { (0, 3) };
         until_probed(&gate, good, bad);
-        let counted = endpoints(&gate)[0].fitness.counted();
+        let counted = members(&gate)[0].fitness.counted();
         assert!(counted.good == 0 || counted.bad == 0, "{hosts:?}: {counted:?}");
     }
 }
@@ -243,10 +209,10 @@ fn a_request_goes_through_tls_where_endpoints_speak_it() {
     for protocol in ["tls", "wss"] {
         let settings = health("kind = \"http\", path = \"/up\"");
         let settings = format!("{settings}\ntls = {{ ca_file = \"ca.pem\" }}");
-        let text = upstream(protocol, &[endpoint.address()], &settings);
+        let text = to_upstream(protocol, &[endpoint.address()], &settings);
         let gate = Gate::start_with(1, 100, &text, &authority.files);
         until_probed(&gate, 3, 0);
-        assert_eq!(endpoints(&gate)[0].fitness.counted().bad, 0, "{protocol}");
+        assert_eq!(members(&gate)[0].fitness.counted().bad, 0, "{protocol}");
     }
 }
 
@@ -261,9 +227,9 @@ fn a_probe_that_speaks_introduces_itself_where_endpoints_want_to_know_whom_they_
     };
     let endpoint = Endpoint::start(service).unwrap();
     let settings = format!("proxy_protocol = \"v2\"\n{}", health("kind = \"http\", path = \"/up\""));
-    let gate = Gate::start(1, 100, &upstream("tcp", &[endpoint.address()], &settings));
+    let gate = Gate::start(1, 100, &to_upstream("tcp", &[endpoint.address()], &settings));
     until_probed(&gate, 3, 0);
-    assert_eq!(endpoints(&gate)[0].fitness.counted().bad, 0);
+    assert_eq!(members(&gate)[0].fitness.counted().bad, 0);
 }
 
 #[test]
@@ -285,9 +251,9 @@ fn heartbeats_go_over_one_conversation_of_kcp() {
     for (settings, good) in [("expect_reply = true", 5), ("expect_reply = false", 2)] {
         let before = accepted.load(Ordering::Relaxed);
         let settings = health(&format!("kind = \"frame\", {settings}"));
-        let gate = Gate::start(1, 100, &upstream("kcp", &[endpoint.address()], &settings));
+        let gate = Gate::start(1, 100, &to_upstream("kcp", &[endpoint.address()], &settings));
         until_probed(&gate, good, 0);
-        assert_eq!(endpoints(&gate)[0].fitness.counted().bad, 0, "{settings}");
+        assert_eq!(members(&gate)[0].fitness.counted().bad, 0, "{settings}");
         assert_eq!(accepted.load(Ordering::Relaxed), before + 1, "{settings}");
     }
 }
@@ -295,9 +261,9 @@ fn heartbeats_go_over_one_conversation_of_kcp() {
 #[test]
 fn a_kcp_endpoint_sees_one_conversation_for_all_probes() {
     let endpoint = KcpEndpoint::start(&KcpOptions::default(), serve::echo).unwrap();
-    let gate = Gate::start(1, 100, &upstream("kcp", &[endpoint.address()], &health("kind = \"kcp\"")));
+    let gate = Gate::start(1, 100, &to_upstream("kcp", &[endpoint.address()], &health("kind = \"kcp\"")));
     until_probed(&gate, 10, 0);
-    assert_eq!(endpoints(&gate)[0].fitness.counted().bad, 0);
+    assert_eq!(members(&gate)[0].fitness.counted().bad, 0);
 }
 
 #[test]
@@ -307,8 +273,8 @@ fn a_kcp_probe_speaks_from_one_port_and_follows_its_endpoint() {
     socket.set_read_timeout(Some(PATIENCE)).unwrap();
     let settings =
         "health = { kind = \"kcp\", interval = \"100ms\", timeout = \"300ms\" }\nkcp = { crypt = \"null\" }";
-    let gate = Gate::start(1, 100, &upstream("kcp", &[socket.local_addr().unwrap()], settings));
-    let endpoint = Arc::clone(&endpoints(&gate)[0]);
+    let gate = Gate::start(1, 100, &to_upstream("kcp", &[socket.local_addr().unwrap()], settings));
+    let endpoint = Arc::clone(&members(&gate)[0]);
     let mut seen = Vec::new();
     let mut serve = |answers: bool, socket: &UdpSocket| {
         let mut buffer = [0; 2048];
@@ -344,8 +310,8 @@ fn a_slow_probe_does_not_delay_the_others() {
     let mut addresses: Vec<_> = quick.iter().map(Endpoint::address).collect();
     addresses.insert(0, slow.address());
     let settings = "health = { kind = \"http\", path = \"/up\", interval = \"100ms\", timeout = \"60s\" }";
-    let gate = Gate::start(1, 100, &upstream("tcp", &addresses, settings));
-    let endpoints = endpoints(&gate);
+    let gate = Gate::start(1, 100, &to_upstream("tcp", &addresses, settings));
+    let endpoints = members(&gate);
     until("all others are probed", || endpoints[1..].iter().all(|one| one.fitness.counted().good >= 5));
     let counted = endpoints[0].fitness.counted();
     assert_eq!((counted.good, counted.bad), (0, 0), "the slow one is still being waited for");
@@ -368,8 +334,8 @@ fn an_agent_is_heard_and_one_that_cannot_be_reached_changes_nothing() {
         "health = {{ interval = \"100ms\", timeout = \"5s\", agent = {{ port = {}, interval = \"100ms\" }} }}",
         agent.address().port()
     );
-    let gate = Gate::start(1, 100, &upstream("tcp", &[endpoint.address()], &settings));
-    let state = Arc::clone(&endpoints(&gate)[0]);
+    let gate = Gate::start(1, 100, &to_upstream("tcp", &[endpoint.address()], &settings));
+    let state = Arc::clone(&members(&gate)[0]);
     let share = || state.fitness.share(gate.handle.now(), Duration::ZERO);
     until("half a share", || share() == 128);
     assert_eq!(state.fitness.agent_max_sessions(), Some(3));
@@ -396,8 +362,8 @@ fn an_agent_is_heard_and_one_that_cannot_be_reached_changes_nothing() {
 #[test]
 fn nobody_is_probed_who_is_worked_on() {
     let endpoint = Endpoint::start(serve::echo).unwrap();
-    let gate = Gate::start(1, 100, &upstream("tcp", &[endpoint.address()], &health("kind = \"tcp\"")));
-    let state = Arc::clone(&endpoints(&gate)[0]);
+    let gate = Gate::start(1, 100, &to_upstream("tcp", &[endpoint.address()], &health("kind = \"tcp\"")));
+    let state = Arc::clone(&members(&gate)[0]);
     until_probed(&gate, 2, 0);
     state.set_standing(Standing::Maint);
     drop(endpoint);
@@ -416,10 +382,10 @@ fn nobody_is_probed_who_is_worked_on() {
 fn names_are_asked_of_the_control_plane_and_its_silence_is_no_failure() {
     let endpoint = Endpoint::start(serve::echo).unwrap();
     let text =
-        upstream("tcp", &[endpoint.address()], "health = { interval = \"100ms\", timeout = \"150ms\" }");
+        to_upstream("tcp", &[endpoint.address()], "health = { interval = \"100ms\", timeout = \"150ms\" }");
     let text = text.replace(&endpoint.address().to_string(), "name.test:80");
     let gate = Gate::start(1, 100, &text);
-    let state = Arc::clone(&endpoints(&gate)[0]);
+    let state = Arc::clone(&members(&gate)[0]);
     let question = || {
         let mut asked = Vec::new();
         until("a question", || {
@@ -458,7 +424,7 @@ fn sessions_of_an_endpoint_that_is_down_are_closed_at_a_pace_where_that_is_wante
     for (settings, closes) in [("on_down = \"close\"", true), ("on_down = \"keep\"", false)] {
         let settings = format!("{settings}\n{}", health("kind = \"http\", fall = 1, path = \"/up\""));
         let listener = endpoint.try_clone().unwrap();
-        let gate = Gate::start(2, 1000, &upstream("tcp", &[address], &settings));
+        let gate = Gate::start(2, 1000, &to_upstream("tcp", &[address], &settings));
         // It takes everybody in, and answers no probe: that it is down shows only there.
         let mut inside = Vec::new();
         let clients: Vec<_> = (0..120).map(|_| gate.connect()).collect();
@@ -484,7 +450,7 @@ fn sessions_of_an_endpoint_that_is_down_are_closed_at_a_pace_where_that_is_wante
         } else {
             assert_eq!((times.len(), gate.handle.sessions()), (0, 120));
         }
-        assert!(endpoints(&gate)[0].fitness.is_down());
+        assert!(members(&gate)[0].fitness.is_down());
         drop(clients);
     }
 }

@@ -11,9 +11,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use portcullis_core::config::Config;
+use portcullis_core::name::UpstreamName;
 use portcullis_core::outcome::Ended;
 use portcullis_core::resolver::Own;
 use portcullis_core::snapshot::Snapshot;
+use portcullis_core::upstream::EndpointState;
 use portcullis_proxy::{Counts, Event, Parts, ProxyHandle, Running, Sockets, Told, start};
 use rustix::net::{AddressFamily, SocketType, bind, getsockname, socket};
 
@@ -150,6 +152,13 @@ impl Drop for Gate {
 
 /// No hello: everything goes to one endpoint.
 pub(crate) fn to(endpoint: SocketAddr) -> String {
+    to_upstream("tcp", &[endpoint], "")
+}
+
+/// No hello: everything goes to an upstream `out` that speaks `protocol`; `settings` are further lines of it.
+pub(crate) fn to_upstream(protocol: &str, endpoints: &[SocketAddr], settings: &str) -> String {
+    let endpoints: Vec<_> =
+        endpoints.iter().map(|address| format!("{{ address = \"{address}\" }}")).collect();
     format!(
         r#"
 [[listener]]
@@ -162,10 +171,27 @@ route = "out"
 resolver = "upstream"
 upstreams = ["out"]
 [upstream.out]
-protocol = "tcp"
-endpoints = [{{ address = "{endpoint}" }}]
-"#
+protocol = "{protocol}"
+endpoints = [{}]
+{settings}
+"#,
+        endpoints.join(", ")
     )
+}
+
+/// Waits for something that the gateway does by itself, for as long as `patience`.
+pub(crate) fn until(patience: Duration, what: &str, mut so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + patience;
+    while !so() {
+        assert!(Instant::now() < deadline, "waited in vain: {what}");
+        thread::park_timeout(Duration::from_millis(2));
+    }
+}
+
+/// The endpoints of that upstream, with what is known of them.
+pub(crate) fn members(gate: &Gate) -> Vec<Arc<EndpointState>> {
+    let snapshot = gate.handle.snapshot();
+    snapshot.upstream(&UpstreamName::from("out")).unwrap().endpoints().cloned().collect()
 }
 
 /// As [`to`], with more settings of the listener.
