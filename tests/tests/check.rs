@@ -18,23 +18,23 @@ use std::process::{Command, Output};
 const ROWS: &[(&str, &str, i32)] = &[
     (
         "echo 'test result: ok. 3 passed; 0 failed; 0 ignored; 0 measured; 1 filtered out'",
-        "6 passed, 0 failed, 0 skipped",
+        "9 passed, 0 failed, 0 skipped",
         0,
     ),
-    ("echo '5 passed, 0 failed, 2 skipped'", "10 passed, 0 failed, 4 skipped", 0),
+    ("echo '5 passed, 0 failed, 2 skipped'", "15 passed, 0 failed, 6 skipped", 0),
     (
         "echo 'test result: FAILED. 3 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out'; exit 101",
-        "6 passed, 4 failed, 0 skipped",
+        "9 passed, 6 failed, 0 skipped",
         1,
     ),
     // A runner that says it failed but leaves with 0.
-    ("echo '1 passed, 1 failed'", "2 passed, 2 failed, 0 skipped", 1),
-    // Both runners die before they could count: one step, one failure.
+    ("echo '1 passed, 1 failed'", "3 passed, 3 failed, 0 skipped", 1),
+    // All runners die before they could count: one step, one failure.
     ("exit 101", "0 passed, 1 failed, 0 skipped", 1),
     // A test that skipped itself was counted as passed by its runner.
     (
         "echo 'test result: ok. 3 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out'; echo 'one: needs go' >>\"$PORTCULLIS_SKIPS\"",
-        "4 passed, 0 failed, 2 skipped",
+        "6 passed, 0 failed, 3 skipped",
         0,
     ),
 ];
@@ -69,7 +69,7 @@ fn a_lint_that_fails_does_not_hide_what_comes_after_it() {
         "[ \"$1\" != clippy ] || exit 101; [ \"$1\" != test ] || echo '1 passed, 0 failed'",
         &["--fast"],
     );
-    assert_eq!(last_line(&output), "2 passed, 1 failed, 0 skipped");
+    assert_eq!(last_line(&output), "3 passed, 1 failed, 0 skipped");
     assert_eq!(output.status.code(), Some(1));
 }
 
